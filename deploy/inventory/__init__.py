@@ -1,0 +1,1 @@
+"""The inventory: what a person wrote, checked and resolved. Works offline; never imports pyinfra."""

@@ -1,0 +1,103 @@
+"""A role's card: the typed declaration from which firewall, derived checks and handover are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Kind(StrEnum):
+    """What a machine is for; decides which roles it gets."""
+
+    GATEWAY = "gateway"
+    SERVER = "server"
+    OFFICE = "office"
+    COUNTER = "counter"
+    ROOM = "room"
+    UNMANAGED = "unmanaged"
+
+
+class Purpose(StrEnum):
+    """What a zone is for; decides who may reach whom."""
+
+    SERVER = "server"
+    INTERNAL = "internal"
+    WIRELESS = "wireless"
+    DMZ = "dmz"
+    MANAGEMENT = "management"
+    GUEST = "guest"
+
+
+INSIDE = frozenset({Purpose.SERVER, Purpose.INTERNAL, Purpose.WIRELESS, Purpose.DMZ, Purpose.MANAGEMENT})
+"""Every zone of the commune's own people and machines: all but guests."""
+EVERY_ZONE = frozenset(Purpose)
+MANAGEMENT_ONLY = frozenset({Purpose.MANAGEMENT})
+
+
+class Options(BaseModel):
+    """Base of every role's options: frozen, and nothing unknown is accepted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port that a role's service listens on, and the zones that may reach it.
+
+    `probe` names how a client finds out whether it is served: plain TCP connects need none; a UDP
+    port without a probe is only checked to be listened on.
+    """
+
+    number: int
+    protocol: Literal["tcp", "udp"]
+    zones: frozenset[Purpose]
+    purpose: str
+    probe: Literal["connect", "dns", "ntp", "none"] = "connect"
+    from_support: bool = False
+    """Also open to the province's support prefixes on the uplink (and to the gateway itself behind it)."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A systemd unit that runs where the role is applied."""
+
+    name: str
+    purpose: str
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret that a role asks for, stored as `<role>.<name>` in the commune's `secrets.yaml`."""
+
+    name: str
+    description: str
+    length: int = 24
+    """Characters of a generated value."""
+    generated: bool = True
+    """False: it comes from outside (a provider's password) and has to be set by a person."""
+
+
+def no_secrets(options: Options) -> tuple[Secret, ...]:
+    """The answer of a role that asks for none."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a role is, declared once. See CONTRIBUTING for the six steps to a new one."""
+
+    name: str
+    summary: str
+    options: type[Options]
+    version: int = 1
+    packages: tuple[str, ...] = ()
+    units: tuple[Unit, ...] = ()
+    ports: tuple[Port, ...] = ()
+    needs: tuple[str, ...] = ()
+    """Roles that are applied before this one on the same machine."""
+    secrets: Callable[..., tuple[Secret, ...]] = no_secrets
+    """Which secrets these options of the role ask for."""

@@ -1,0 +1,161 @@
+"""The site: one commune, resolved. Frozen, typed, without secrets; every role is given the whole of it."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from deploy.inventory.role import Kind, Purpose
+
+
+class Frozen(BaseModel):
+    """Plain data that nobody changes after it was made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SiteZone(Frozen):
+    """A network segment with its addresses. The gateway's own address in it is `gateway`."""
+
+    name: str
+    purpose: Purpose
+    vlan: int
+    interface: str
+    """Name of the gateway's interface in this zone, `lan0.20` or a port of its own."""
+    trunk: str | None
+    """The port that carries this zone as a VLAN, or None where the zone has a port of its own."""
+    network: IPv4Network
+    gateway: IPv4Address
+    pool: tuple[IPv4Address, IPv4Address] | None
+    """First and last address leased to machines without a reservation."""
+    network6: IPv6Network | None = None
+
+
+class SiteUplink(Frozen):
+    """A line out of the commune. Rates in bit/s."""
+
+    name: str
+    interface: str
+    method: Literal["dhcp", "static", "pppoe"]
+    address: str | None = None
+    """With prefix length, for `static`."""
+    gateway: IPv4Address | None = None
+    user: str | None = None
+    """Account name, for `pppoe`; its password is the secret `network.pppoe_<name>`."""
+    down: int | None = None
+    up: int | None = None
+
+
+class SitePort(Frozen):
+    """A port that some role opens on a machine, from its card."""
+
+    role: str
+    number: int
+    protocol: Literal["tcp", "udp"]
+    zones: tuple[str, ...]
+    """Names of the commune's zones that may reach it, sorted."""
+    purpose: str
+    probe: Literal["connect", "dns", "ntp", "none"]
+    from_support: bool
+
+
+class SiteMachine(Frozen):
+    """A machine with its address and name. The gateway's `address` is the one in its own (management) zone."""
+
+    name: str
+    kind: Kind
+    zone: str
+    address: IPv4Address
+    mac: str | None
+    fqdn: str
+    what: str | None = None
+    """What an unmanaged machine is: `printer`, `windows`, …"""
+    debian: str | None = None
+    roles: tuple[str, ...] = ()
+    """In the order in which they are applied."""
+    ports: tuple[SitePort, ...] = ()
+
+    @property
+    def managed(self) -> bool:
+        """Whether lienxa logs in to it."""
+        return self.kind is not Kind.UNMANAGED
+
+
+class SitePerson(Frozen):
+    """An official."""
+
+    name: str
+    login: str
+    mailbox: bool = False
+    title: str | None = None
+
+
+class Support(Frozen):
+    """The engineers' way in: the account on every machine, their public keys, and where they come from."""
+
+    user: str = "hotro"
+    keys: tuple[str, ...] = ()
+    prefixes: tuple[IPv4Network, ...] = ()
+    """Source prefixes on the uplink that may reach the gateway's SSH (the province's support network)."""
+
+
+class Upstream(Frozen):
+    """What the province offers every commune."""
+
+    resolvers: tuple[IPv4Address, ...] = ()
+    """Empty: the gateway's resolver asks the root servers itself."""
+    time_servers: tuple[str, ...] = ()
+    trust_anchors: tuple[str, ...] = ()
+    """DS records (RFC 4034, presentation form) instead of the IANA root's; only a lab has them."""
+
+
+class CommuneId(Frozen):
+    """Official name and codes of the commune and its province."""
+
+    name: str
+    slug: str
+    code: str
+    province: str
+    province_slug: str
+
+
+class Site(Frozen):
+    """One commune, resolved: every name, address, port and person."""
+
+    commune: CommuneId
+    domain: str
+    """`<commune>.<province>.gov.vn`"""
+    prefix: IPv4Network
+    zones: tuple[SiteZone, ...]
+    uplinks: tuple[SiteUplink, ...]
+    machines: tuple[SiteMachine, ...]
+    people: tuple[SitePerson, ...] = ()
+    support: Support = Support()
+    upstream: Upstream = Upstream()
+    notes: tuple[str, ...] = ()
+    """What `check` says without refusing it."""
+
+    def zone(self, name: str) -> SiteZone:
+        """The zone of that name; KeyError if there is none."""
+        return _named(self.zones, name)
+
+    def machine(self, name: str) -> SiteMachine:
+        """The machine of that name; KeyError if there is none."""
+        return _named(self.machines, name)
+
+    @property
+    def gateway(self) -> SiteMachine:
+        """The commune's gateway; the loader refuses a commune without one."""
+        return next(machine for machine in self.machines if machine.kind is Kind.GATEWAY)
+
+
+_Thing = TypeVar("_Thing", SiteZone, SiteMachine)
+
+
+def _named(things: tuple[_Thing, ...], name: str) -> _Thing:
+    for thing in things:
+        if thing.name == name:
+            return thing
+    raise KeyError(name)

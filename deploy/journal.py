@@ -1,0 +1,107 @@
+"""The journal's events: JSON lines that a runner appends on the machine and the laptop rebuilds its picture from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from deploy.inventory.site import Frozen
+
+
+class _Event(Frozen):
+    seq: int
+    """From 0, without gaps: no event is lost or doubled."""
+    at: str
+    """UTC, RFC 3339, with milliseconds."""
+
+
+class RunStarted(_Event):
+    """First line of every journal."""
+
+    event: Literal["run_started"] = "run_started"
+    run: str
+    machine: str
+    action: Literal["apply", "plan", "verify"]
+    by: str
+    commit: str | None
+    clean: bool | None
+    order: str
+    """The order's digest."""
+    debian: str
+    python: str
+    total: int | None = None
+    """Operations or checks to come, where known."""
+
+
+class RoleStarted(_Event):
+    """The runner turns to a role, to apply or to retire it."""
+
+    event: Literal["role_started"] = "role_started"
+    role: str
+    stage: Literal["apply", "retire", "check"]
+    total: int | None = None
+
+
+class OperationError(Frozen):
+    """Why an operation failed, with the last lines of what its command printed (secrets masked)."""
+
+    message: str
+    output: str = ""
+    next_step: str = ""
+
+
+class OperationEnded(_Event):
+    """One operation of a role, applied or planned."""
+
+    event: Literal["operation"] = "operation"
+    role: str
+    name: str
+    status: Literal["unchanged", "changed", "would_change", "failed"]
+    commands: tuple[str, ...] = ()
+    """What was or would be run, secrets masked."""
+    diff: str = ""
+    """Unified diff of a file, secrets masked; empty where the content is itself a secret."""
+    seconds: float
+    error: OperationError | None = None
+
+
+class CheckEnded(_Event):
+    """One check. `sentence` says what was to be shown; `next_step` what to do when it was not."""
+
+    event: Literal["check"] = "check"
+    role: str
+    id: str
+    """Stable over runs: `network.test_resolves_local[office]`."""
+    sentence: str
+    status: Literal["passed", "failed", "skipped", "error"]
+    detail: str = ""
+    next_step: str = ""
+    seconds: float
+
+
+class RunEnded(_Event):
+    """Last line of a journal that was not cut off by a reboot."""
+
+    event: Literal["run_ended"] = "run_ended"
+    status: Literal["done", "failed", "stopped"]
+    operations: int = 0
+    changed: int = 0
+    """Changed, or for `plan`: would change."""
+    checks: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float
+    error: OperationError | None = None
+
+
+Event = Annotated[
+    RunStarted | RoleStarted | OperationEnded | CheckEnded | RunEnded,
+    Field(discriminator="event"),
+]
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def parse_event(line: str | bytes) -> Event:
+    """One line of a journal. Raises pydantic.ValidationError if it is none."""
+    return _ADAPTER.validate_json(line)

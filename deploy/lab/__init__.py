@@ -1,0 +1,1 @@
+"""Any commune's inventory as containers, with no route out."""

@@ -1,0 +1,1 @@
+"""One package per role: card (`__init__`), options, tasks, checks. Templates stand in `templates/<role>/`."""
