@@ -1,4 +1,4 @@
-"""The order: all that one machine has to become, in one deterministic JSON document; and the request that carries it."""
+"""The order: all that one machine has to become, as deterministic JSON; and the request that carries it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import hashlib
 import json
 from typing import Any, Literal
 
+from pydantic import Field
+
 from deploy.inventory.site import Frozen, Site
 from deploy.probes import Probe
-
-FORMAT = 1
-"""Raised when a runner could misread an order of the version before."""
 
 
 class RoleOrder(Frozen):
@@ -21,14 +20,17 @@ class RoleOrder(Frozen):
 
 
 class Order(Frozen):
-    """What a machine has to become. The same inventory gives the same bytes."""
+    """What a machine has to become. The same inventory gives the same bytes.
 
-    format: Literal[1] = FORMAT
+    `format` is raised when a runner could misread an order of the version before.
+    """
+
+    format: Literal[1] = 1
     machine: str
     site: Site
     roles: tuple[RoleOrder, ...]
     """In the order in which they are applied."""
-    secrets: dict[str, str] = {}
+    secrets: dict[str, str] = Field(default_factory=dict)
     """Only those that this machine's roles ask for, by `<role>.<name>`."""
 
     def to_bytes(self) -> bytes:

@@ -7,9 +7,7 @@ import roles.firewall
 import roles.network
 from deploy.inventory.role import Kind, Role
 
-ROLES: dict[str, Role] = {
-    role.name: role for role in (roles.base.ROLE, roles.network.ROLE, roles.firewall.ROLE)
-}
+ROLES: dict[str, Role] = {role.name: role for role in (roles.base.ROLE, roles.network.ROLE, roles.firewall.ROLE)}
 
 KINDS: dict[Kind, tuple[str, ...]] = {
     Kind.GATEWAY: ("base", "network"),
