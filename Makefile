@@ -1,0 +1,34 @@
+# Two commands: `make demo` and `make test`. Both install all they need by themselves.
+COMMUNE := xa-mau
+LIENXA := .venv/bin/lienxa
+
+.PHONY: demo test setup lint unit lab clean lock
+
+demo: setup
+	.ci/demo $(COMMUNE)
+
+test: setup lint
+	.venv/bin/pytest
+
+setup:
+	@.ci/setup
+
+lint:
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/python -m deploy.docs_maker --check
+
+# The fast part, while you work.
+unit: setup
+	.venv/bin/pytest tests/unit
+
+# Takes the demo's containers down again; the caches in ~/.cache/lienxa stay.
+clean:
+	-$(LIENXA) lab down $(COMMUNE)
+
+# After a change of dependencies in pyproject.toml or deploy/kit/runtime.in.
+lock:
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --all-extras --group dev pyproject.toml -o .ci/requirements.lock
