@@ -59,6 +59,9 @@ class Port:
     probe: Literal["connect", "dns", "ntp", "none"] = "connect"
     from_support: bool = False
     """Also open to the province's support prefixes on the uplink (and to the gateway itself behind it)."""
+    unit: str | None = None
+    """Name of the card's unit that serves it, so that a check that finds it closed can say what to look at.
+    None: the card's only unit, or not told."""
 
 
 @dataclass(frozen=True)
