@@ -1,0 +1,212 @@
+"""The kit: what a machine needs in order to run our roles, as two content-addressed archives.
+
+The *runtime* holds the Python dependencies for that machine's Python, the *content* our own modules, roles and
+templates. Both are made on the laptop, once, and kept in `~/.cache/lienxa/kit`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import lzma
+import os
+import subprocess
+import tarfile
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uv
+
+ROOT = Path(__file__).resolve().parents[2]
+"""Where `deploy`, `roles` and `templates` stand side by side: the repository, or site-packages."""
+
+LOCK = ROOT / "deploy" / "kit" / "runtime.lock"
+
+CONTENT = (
+    "deploy/__init__.py",
+    "deploy/inventory",
+    "deploy/journal.py",
+    "deploy/order.py",
+    "deploy/probes.py",
+    "deploy/runner",
+    "deploy/site.py",
+    "roles",
+    "templates",
+)
+
+PYTHONS = {"3.11": "Debian 12", "3.13": "Debian 13"}
+PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "aarch64": "aarch64-manylinux_2_28"}
+
+UNNEEDED = frozenset(
+    # pyinfra's own SSH, which never runs on the machine; `deploy.runner` stands in for the few names imported of it
+    ("bcrypt", "cffi", "cryptography", "invoke", "paramiko", "pycparser", "pynacl", "types-paramiko", "colorama")
+)
+"""Distributions of the lock that stay on the laptop."""
+
+_DROPPED_SUFFIXES = (".pyi", ".pyx", ".pxd", ".c", ".h", ".pyc", ".exe", ".typed")
+_DROPPED_FOLDERS = frozenset(
+    {"tests", "__pycache__", "bin", "pyinfra_cli", "gevent/testing", "pyinfra/connectors/scp"}
+)
+_KEPT_METADATA = frozenset({"METADATA", "entry_points.txt"})
+_KEPT_LEXERS = frozenset({"__init__.py", "_mapping.py", "diff.py", "python.py", "special.py"})
+_RECIPE = b"1"
+"""Part of a runtime's name: raise it when the same lock has to give another archive."""
+
+
+class KitError(Exception):
+    """A kit cannot be made; says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A `.tar.xz` with a name that changes whenever its content does."""
+
+    name: str
+    path: Path
+    sha256: str
+    size: int
+    """Bytes."""
+
+
+@dataclass
+class Kits:
+    """Both archives, made when first asked for. Safe to use from several threads."""
+
+    cache: Path = field(default_factory=lambda: Path("~/.cache/lienxa/kit").expanduser())
+    root: Path = ROOT
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _content: Archive | None = field(default=None, repr=False)
+
+    def runtime(self, python: str, arch: str) -> Archive:
+        """The dependencies for machines with that Python (`3.13`) and architecture (`x86_64`)."""
+        with self._lock:
+            return runtime(python, arch, self.cache)
+
+    def content(self) -> Archive:
+        """Our own modules as they are now; the same archive as long as this object lives."""
+        with self._lock:
+            if self._content is None:
+                self._content = content(self.root, self.cache)
+            return self._content
+
+
+def runtime(python: str, arch: str, cache: Path) -> Archive:
+    """Build, or take from `cache`, the runtime for a Python version and a machine's architecture."""
+    if python not in PYTHONS or arch not in PLATFORMS:
+        known = ", ".join(f"{version} ({debian})" for version, debian in PYTHONS.items())
+        raise KitError(
+            f"no kit for Python {python} on {arch}; there are kits for Python {known} on {', '.join(PLATFORMS)}: "
+            "install Debian 13 on that machine"
+        )
+    requirements = needed(LOCK.read_text(encoding="utf-8"))
+    digest = hashlib.sha256(b"\0".join((_RECIPE, requirements.encode(), python.encode(), arch.encode()))).hexdigest()
+    name = f"runtime-{python}-{digest[:16]}"
+    path = cache / f"{name}.tar.xz"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(prefix="lienxa-kit-") as scratch:
+            target = Path(scratch) / "runtime"
+            _install(requirements, python, arch, target)
+            _write(
+                path, _tar((file, file.relative_to(target)) for file in _files(target) if _is_needed(file, target))
+            )
+    return _archive(name, path)
+
+
+def content(root: Path, cache: Path) -> Archive:
+    """Our own modules, roles and templates below `root`, named by what is in them."""
+    plain = _tar(
+        (file, file.relative_to(root))
+        for part in CONTENT
+        for file in _files(root / part)
+        if "__pycache__" not in file.parts
+    )
+    name = f"content-{hashlib.sha256(plain).hexdigest()[:16]}"
+    path = cache / f"{name}.tar.xz"
+    if not path.exists():
+        _forget_old(cache, "content-*.tar.xz", keep=20)
+        _write(path, plain)
+    return _archive(name, path)
+
+
+def needed(lock: str) -> str:
+    """The lock without what a machine does not need: whole entries, hashes included."""
+    kept: list[str] = []
+    keep = True
+    for line in lock.splitlines():
+        if line and not line[0].isspace() and not line.startswith("#"):
+            keep = line.partition("==")[0] not in UNNEEDED
+        if keep and not line.lstrip().startswith("#"):
+            kept.append(line)
+    return "\n".join(kept) + "\n"
+
+
+def _install(requirements: str, python: str, arch: str, target: Path) -> None:
+    lock = target.parent / "requirements.txt"
+    lock.write_text(requirements, encoding="utf-8")
+    command = [
+        *(os.fspath(uv.find_uv_bin()), "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
+        *("--only-binary", ":all:", "--python-version", python, "--python-platform", PLATFORMS[arch]),
+        *("--target", os.fspath(target), "--link-mode", "copy", "--requirement", os.fspath(lock)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise KitError(
+            f"cannot fetch the Python packages of the kit for Python {python}:\n{done.stderr.strip()}\n"
+            "the laptop needs its package index once for each kit; run the command again when it is online"
+        )
+
+
+def _files(start: Path) -> Iterator[Path]:
+    """Every regular file at or below `start`, in any order; nothing if it is not there."""
+    if start.is_file():
+        yield start
+    for folder, _, names in os.walk(start):
+        yield from (Path(folder) / name for name in names)
+
+
+def _is_needed(file: Path, target: Path) -> bool:
+    path = file.relative_to(target)
+    folders = path.parts[:-1]
+    inside = {"/".join(folders[:depth]) for depth in range(1, len(folders) + 1)} | set(folders)
+    if inside & _DROPPED_FOLDERS or path.name.endswith(_DROPPED_SUFFIXES) or path.parts == (".lock",):
+        return False
+    if folders and folders[0].endswith(".dist-info"):
+        return path.name in _KEPT_METADATA or "licenses" in folders or path.name.startswith("LICENSE")
+    if folders[:2] == ("pygments", "lexers"):  # pytest colours Python and diffs, nothing else
+        return path.name in _KEPT_LEXERS
+    return True
+
+
+def _tar(files: Iterable[tuple[Path, Path]]) -> bytes:
+    """The same files give the same bytes, whoever made them and when."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for file, path in sorted(files, key=lambda pair: pair[1].as_posix()):
+            entry = tarfile.TarInfo(path.as_posix())
+            entry.size = file.stat().st_size
+            entry.mode = 0o644
+            with file.open("rb") as body:
+                tar.addfile(entry, body)
+    return plain.getvalue()
+
+
+def _write(path: Path, plain: bytes) -> None:
+    """Compress next to the place where it belongs, then move it there in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as new:
+        new.write(lzma.compress(plain, preset=6))
+    Path(new.name).replace(path)
+
+
+def _archive(name: str, path: Path) -> Archive:
+    body = path.read_bytes()
+    return Archive(name=name, path=path, sha256=hashlib.sha256(body).hexdigest(), size=len(body))
+
+
+def _forget_old(cache: Path, pattern: str, keep: int) -> None:
+    found = sorted(cache.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in found[keep:]:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,402 @@
+"""What the laptop talks to on a machine: takes the kit and the request, starts the runner, follows its journal.
+
+Sent over SSH and executed from standard input as root, so it leaves no file behind and needs nothing but Python 3.11.
+It must stay one file and import the standard library only. Both directions are JSON, one object a line; an object
+with `"size"` is followed by that many bytes. Every request is answered by one object (`follow` by many), which has
+`"error"` where it was refused. The work itself is a systemd unit of its own: this program may die at any moment.
+"""
+
+from __future__ import annotations
+
+import compileall
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import select
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+UNIT = "lienxa-run.service"
+KEPT_CONTENTS = 2
+_CHUNK = 1 << 16
+_LOOK_SECONDS = 0.2
+_UNIT_LOOK_SECONDS = 2.0
+
+Message = dict[str, Any]
+
+
+class Refused(Exception):
+    """A request that cannot be granted; the text is for the engineer."""
+
+
+class Line:
+    """Both ends of the connection, as file descriptors."""
+
+    def __init__(self, source: int, sink: int) -> None:
+        self._source = source
+        self._sink = sink
+        self._buffer = b""
+
+    def receive(self) -> Message | None:
+        """The next request, or None when the laptop is gone."""
+        while b"\n" not in self._buffer:
+            if not self._fill():
+                return None
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        message: Message = json.loads(line)
+        return message
+
+    def body(self, size: int) -> Iterator[bytes]:
+        """The bytes that follow a request, in pieces; fewer than `size` when the laptop is gone."""
+        while size and (self._buffer or self._fill()):
+            piece, self._buffer = self._buffer[:size], self._buffer[size:]
+            size -= len(piece)
+            yield piece
+
+    def send(self, message: Message) -> None:
+        """Raises BrokenPipeError when the laptop is gone."""
+        rest = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        while rest:
+            rest = rest[os.write(self._sink, rest) :]
+
+    def waiting(self, seconds: float) -> bool:
+        """Wait that long at most; whether a request (or the end of the connection) is there to be received."""
+        return bool(self._buffer or select.select([self._source], [], [], seconds)[0])
+
+    def _fill(self) -> bool:
+        piece = os.read(self._source, _CHUNK)
+        self._buffer += piece
+        return bool(piece)
+
+
+class Machine:
+    """The machine's own side: its kits, runs and the unit that works. `root` stands before every path, for tests."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.base = root / "var/lib/lienxa"
+        self.kits = self.base / "kit"
+        self.journals = self.base / "journal"
+        self.requests = root / "run/lienxa"
+        self.root = root
+
+    def prepare(self) -> None:
+        """Folders that root alone may look into."""
+        for folder in (self.base, self.kits, self.journals, self.requests):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)
+
+    def journal(self, run: str) -> Path:
+        """Where the runner writes that run's events."""
+        return self.journals / f"{_plain(run)}.jsonl"
+
+    def is_running(self) -> bool:
+        """Whether the runner's unit is at work."""
+        done = _run("systemctl", "show", "--property=ActiveState", "--value", UNIT)
+        return done.stdout.strip() in ("active", "activating", "reloading", "deactivating")
+
+    def holder(self) -> Message | None:
+        """Who holds the machine, since when and for which run; None when nobody does."""
+        try:
+            with (self.base / "lock").open("rb") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return _object(lock.read()) or {"who": "somebody"}
+        except FileNotFoundError:
+            pass
+        return None
+
+    def debian(self) -> str:
+        """The release's number, `13`; empty where it has none."""
+        for line in (self.root / "etc/os-release").read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition("=")
+            if key == "VERSION_ID":
+                return value.strip().strip('"')
+        return ""
+
+    def last_runs(self, number: int) -> list[Message]:
+        """First and last event of the newest runs, newest first."""
+        newest = sorted(self.journals.glob("*.jsonl"), reverse=True)[:number]
+        return [{"run": path.stem, **_ends(path)} for path in newest]
+
+
+# ---------------------------------------------------------------------------------------------------- requests
+
+
+def hello(machine: Machine, _line: Line, _message: Message) -> Message:
+    """What is here already, so that the laptop sends only what is missing."""
+    return {
+        "hello": 1,
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "debian": machine.debian(),
+        "arch": platform.machine(),
+        "boot": (Path("/proc/sys/kernel/random/boot_id")).read_text(encoding="ascii").strip(),
+        "time": time.time(),
+        "free": shutil.disk_usage(machine.kits).free,
+        "kits": sorted(
+            path.name for path in machine.kits.iterdir() if path.is_dir() and not path.name.startswith(".")
+        ),
+        "partial": {path.name: path.stat().st_size for path in machine.kits.glob("*.part")},
+        "holder": machine.holder(),
+        "running": machine.is_running(),
+    }
+
+
+def upload(machine: Machine, line: Line, message: Message) -> Message:
+    """Take an archive from `offset` on. What arrived stays when the line drops; whole, it is checked and unpacked."""
+    name, sha256, total, offset = _plain(message["name"]), message["sha256"], message["total"], message["offset"]
+    part = machine.kits / part_name(name, sha256)
+    with part.open("ab") as file:
+        if offset > file.tell():
+            raise Refused(f"{name} is here up to byte {file.tell()}, not up to {offset}")
+        file.truncate(offset)
+        arrived = offset
+        for piece in line.body(message["size"]):
+            file.write(piece)
+            file.flush()
+            arrived += len(piece)
+            line.send({"arrived": arrived})
+    if arrived < total:
+        return {"arrived": arrived}
+    with part.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        part.unlink()
+        raise Refused(f"{name} arrived damaged (SHA-256 {found[:12]}…); it has been thrown away and is sent again")
+    install(part, machine.kits / name)
+    part.unlink()
+    return {"installed": name}
+
+
+def start(machine: Machine, line: Line, message: Message) -> Message:
+    """Start the runner on a request, once: asked again for the same run it only says that it knows of it."""
+    run, runtime, content = _plain(message["run"]), _plain(message["runtime"]), _plain(message["content"])
+    request = b"".join(line.body(message["size"]))
+    if len(request) < message["size"]:
+        return {"error": "the request did not arrive whole"}
+    path = machine.requests / f"{run}.json"
+    if path.exists() or machine.journal(run).exists():
+        return {"started": False}
+    if machine.is_running() or machine.holder():
+        return {"error": "busy", "holder": machine.holder()}
+    tidy(machine, keep={runtime, content})
+    _write_private(path, request)
+    done = _run(*unit_command(run, machine.kits / content, machine.kits / runtime))
+    if done.returncode:
+        path.unlink(missing_ok=True)
+        return {"error": f"systemd does not start the runner: {done.stderr.strip()}"}
+    return {"started": True}
+
+
+def follow(machine: Machine, line: Line, message: Message) -> Message:
+    """Send the run's events from number `seq` on as they come, until it ends, the laptop speaks or the unit is gone."""
+    run, seq = _plain(message["run"]), message["seq"]
+    tail = Tail(machine.journal(run), seq)
+    look_at_unit = time.monotonic()
+    while True:
+        gone = False
+        if time.monotonic() >= look_at_unit:
+            gone = not machine.is_running()  # asked before the last read: what it wrote before it went is read below
+            look_at_unit = time.monotonic() + _UNIT_LOOK_SECONDS
+        for event in tail.read():
+            line.send({"event": event})
+        if tail.ended:
+            return {"followed": run}
+        if gone:
+            return {"gone": why_gone(machine, run)}
+        if line.waiting(_LOOK_SECONDS):
+            return {"followed": run}
+
+
+def stop(machine: Machine, _line: Line, _message: Message) -> Message:
+    """Stop the run that is on; the runner gets SIGTERM and writes its last event."""
+    was_running = machine.is_running()
+    done = _run("systemctl", "stop", UNIT)
+    return {"stopped": was_running and not done.returncode}
+
+
+def status(machine: Machine, _line: Line, message: Message) -> Message:
+    """What is known of earlier runs; changes nothing."""
+    try:
+        state = _object((machine.base / "state.json").read_bytes())
+    except FileNotFoundError:
+        state = None
+    return {
+        "state": state,
+        "runs": machine.last_runs(message.get("runs", 1)),
+        "holder": machine.holder(),
+        "running": machine.is_running(),
+    }
+
+
+REQUESTS: dict[str, Callable[[Machine, Line, Message], Message]] = {
+    "hello": hello,
+    "upload": upload,
+    "start": start,
+    "follow": follow,
+    "stop": stop,
+    "status": status,
+}
+
+
+def serve(machine: Machine, line: Line) -> None:
+    """Answer requests until the laptop is gone."""
+    machine.prepare()
+    while (message := line.receive()) is not None:
+        try:
+            answer = REQUESTS[message["do"]](machine, line, message)
+        except (Refused, OSError, tarfile.TarError) as problem:
+            if isinstance(problem, BrokenPipeError):
+                return
+            answer = {"error": str(problem)}
+        line.send(answer)
+
+
+# ---------------------------------------------------------------------------------------------------- parts
+
+
+class Tail:
+    """A growing journal, read by event number."""
+
+    def __init__(self, path: Path, seq: int) -> None:
+        self.ended = False
+        self._path = path
+        self._next = seq
+        self._offset = 0
+        self._rest = b""
+
+    def read(self) -> Iterator[str]:
+        """The whole lines that are new, each once, from the wanted number on."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                new = file.read()
+        except FileNotFoundError:
+            return
+        self._offset += len(new)
+        *lines, self._rest = (self._rest + new).split(b"\n")
+        for raw in lines:
+            event = _object(raw) or {}
+            self.ended = self.ended or event.get("event") == "run_ended"
+            if event.get("seq", -1) >= self._next:
+                self._next = event["seq"] + 1
+                yield raw.decode("utf-8", "replace")
+
+
+def part_name(name: str, sha256: str) -> str:
+    """The file that collects an archive; another laptop's differently packed one collects elsewhere."""
+    return f"{name}.{sha256[:12]}.part"
+
+
+def install(archive: Path, target: Path) -> None:
+    """Unpack next to `target`, then move there in one step. Refuses anything but plain files inside."""
+    scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
+    try:
+        with tarfile.open(archive, mode="r:*") as tar:
+            for entry in tar:
+                _unpack(tar, entry, scratch)
+        compileall.compile_dir(scratch, quiet=2, stripdir=str(scratch), prependdir=str(target))
+        try:
+            scratch.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, scratch: Path) -> None:
+    path = PurePosixPath(entry.name)
+    body = tar.extractfile(entry) if entry.isreg() else None
+    if body is None or path.is_absolute() or ".." in path.parts or not path.parts:
+        raise Refused(f"the archive has something in it that does not belong there: {entry.name}")
+    file = scratch / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("xb") as out:
+        shutil.copyfileobj(body, out)
+    os.utime(file, (entry.mtime, entry.mtime))
+
+
+def tidy(machine: Machine, keep: set[str]) -> None:
+    """Remove old kits: the newest contents stay, and the runtimes that are asked for. Only while no run is on."""
+    contents = sorted(machine.kits.glob("content-*/"), key=lambda path: path.stat().st_ctime, reverse=True)
+    others = [path for path in contents if path.name not in keep]
+    old = [
+        *others[max(0, KEPT_CONTENTS - len(contents) + len(others)) :],
+        *(path for path in machine.kits.glob("runtime-*/") if path.name not in keep),
+        *machine.kits.glob(".new-*/"),
+    ]
+    for path in old:
+        shutil.rmtree(path, ignore_errors=True)
+    week = time.time() - 7 * 86400
+    for path in machine.kits.glob("*.part"):
+        if path.stat().st_mtime < week:
+            path.unlink(missing_ok=True)
+
+
+def unit_command(run: str, content: Path, runtime: Path) -> list[str]:
+    """The runner as a transient unit: it outlives the connection, and nothing it writes is for others to read."""
+    return [
+        *("systemd-run", "--quiet", "--collect", f"--unit={UNIT}", "--service-type=exec"),
+        f"--description=lienxa run {run}",
+        *("--property=UMask=0077", "--property=PrivateTmp=yes"),
+        *(f"--setenv=PYTHONPATH={content}:{runtime}", "--setenv=LC_ALL=C.UTF-8", "--setenv=HOME=/root"),
+        *("--setenv=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "--"),
+        *("/usr/bin/python3", "-P", "-s", "-B", "-m", "deploy.runner", run),
+    ]
+
+
+def why_gone(machine: Machine, run: str) -> Message:
+    """Why a run has no last event: the machine was started again, or the runner died; with its last words."""
+    journal = machine.journal(run)
+    booted = time.time() - float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+    request_there = (machine.requests / f"{run}.json").exists()
+    rebooted = not request_there and journal.exists() and journal.stat().st_mtime < booted
+    log = _run("journalctl", f"--unit={UNIT}", "--lines=20", "--output=cat", "--no-pager", "--boot")
+    (machine.requests / f"{run}.json").unlink(missing_ok=True)
+    return {"rebooted": rebooted, "begun": journal.exists(), "log": log.stdout[-4000:]}
+
+
+def _ends(journal: Path) -> Message:
+    lines = journal.read_bytes().splitlines()
+    last = _object(lines[-1]) if lines else None
+    return {"first": _object(lines[0]) if lines else None, "last": last}
+
+
+def _object(raw: bytes) -> Message | None:
+    """A JSON object, or None where a line was cut off."""
+    try:
+        value = json.loads(raw)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _plain(name: str) -> str:
+    """A name that stays in its folder."""
+    if not name or name.startswith(".") or not all(char.isalnum() or char in "-._" for char in name):
+        raise Refused(f"not a name: {name!r}")
+    return name
+
+
+def _write_private(path: Path, body: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(body)
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    serve(Machine(), Line(0, 1))
