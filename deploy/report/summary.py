@@ -5,15 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from deploy.fleet.updates import State
+from deploy.report.exit_codes import DONE, FAILED, UNREACHABLE
 from deploy.report.picture import MachineRun, Picture
 
 Verb = Literal["apply", "plan", "verify"]
-
-DONE = 0
-FAILED = 1
-BAD_INPUT = 2
-UNREACHABLE = 3
-INTERRUPTED = 130
 
 
 def summary(verb: Verb, commune: str, picture: Picture, seconds: float) -> dict[str, Any]:
@@ -63,5 +58,5 @@ def _checks(machines: list[MachineRun]) -> dict[str, int]:
 
 
 def _failures(machine: MachineRun, counted: int) -> int:
-    """A machine that failed as a whole (refused the order, locked) counts as one failure: `failed` 0 means all is well."""
+    """A machine that failed as a whole (locked, refused the order) counts as one: `failed` 0 means all is well."""
     return counted or int(machine.state is State.FAILED)
