@@ -5,7 +5,7 @@ from __future__ import annotations
 import roles.base
 import roles.firewall
 import roles.network
-from deploy.inventory.role import Kind, Role
+from deploy.inventory.role import Catalog, Kind, Role
 
 ROLES: dict[str, Role] = {role.name: role for role in (roles.base.ROLE, roles.network.ROLE, roles.firewall.ROLE)}
 
@@ -17,3 +17,5 @@ KINDS: dict[Kind, tuple[str, ...]] = {
     Kind.ROOM: ("base", "firewall"),
     Kind.UNMANAGED: (),
 }
+
+CATALOG = Catalog(ROLES, KINDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -84,7 +84,7 @@ class Secret:
     """False: it comes from outside (a provider's password) and has to be set by a person."""
 
 
-def no_secrets(options: Options) -> tuple[Secret, ...]:
+def no_secrets(options: Options, site: object) -> tuple[Secret, ...]:
     """The answer of a role that asks for none."""
     return ()
 
@@ -103,4 +103,13 @@ class Role:
     needs: tuple[str, ...] = ()
     """Roles that are applied before this one on the same machine."""
     secrets: Callable[..., tuple[Secret, ...]] = no_secrets
-    """Which secrets these options of the role ask for."""
+    """`secrets(options, site)`: which secrets the role asks for, given its own resolved options on a machine and the
+    Site. Pure. The values are the commune's (`<role>.<name>`): machines that ask for the same one get the same."""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All roles there are, and which of them a kind of machine gets, in the order in which they are applied."""
+
+    roles: Mapping[str, Role]
+    kinds: Mapping[Kind, tuple[str, ...]]
