@@ -1,0 +1,53 @@
+"""What a role's tasks are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
+
+from deploy.inventory.role import Options, Role
+from deploy.inventory.site import Site, SiteMachine
+from deploy.order import Order
+
+OptionsT = TypeVar("OptionsT", bound=Options, default=Any)
+
+
+@dataclass(frozen=True)
+class Context(Generic[OptionsT]):
+    """One role on one machine. Write `Context[Options]` with the role's own Options in its tasks."""
+
+    site: Site
+    machine: SiteMachine
+    options: OptionsT
+    role: Role
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By the short names of the role's card. Never in a repr."""
+    lab: bool = False
+    """Whether this is a rehearsal in containers."""
+
+
+def contexts_of(order: Order, roles: Mapping[str, Role], *, lab: bool = False) -> tuple[Context, ...]:
+    """The order's roles as contexts, in the order in which they are applied.
+
+    Raises KeyError for a role that is not in `roles`, pydantic.ValidationError for options that do not fit it.
+    """
+    machine = order.site.machine(order.machine)
+    return tuple(
+        Context(
+            site=order.site,
+            machine=machine,
+            options=roles[entry.name].options.model_validate(entry.options),
+            role=roles[entry.name],
+            secrets=_short_names(order.secrets, entry.name),
+            lab=lab,
+        )
+        for entry in order.roles
+    )
+
+
+def _short_names(secrets: Mapping[str, str], role: str) -> dict[str, str]:
+    prefix = f"{role}."
+    return {name.removeprefix(prefix): value for name, value in secrets.items() if name.startswith(prefix)}

@@ -1,0 +1,187 @@
+"""Debian packages: installed without recommends, without questions, and without starting half-configured services."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Unpack
+
+from deploy.runner.context import Context
+from deploy.runner.operations.script import Arguments, Reason, Script
+from deploy.runner.pyinfra_api import FactBase, OperationMeta, StringCommand, host, operation
+
+FRESH_HOURS = 6
+"""Package lists older than this are fetched anew before something is installed."""
+_STAMP = "/var/lib/lienxa/apt-updated"
+_GUARD = "/usr/sbin/policy-rc.d"
+_GUARD_MARK = "# lienxa: services start when their configuration is in place"
+
+
+def packages(ctx: Context, *extra: str, **arguments: Unpack[Arguments]) -> OperationMeta:
+    """Make the card's packages (and `extra` ones) be installed; their services are not started by that."""
+    wanted = tuple(dict.fromkeys((*ctx.role.packages, *extra)))
+    arguments.setdefault("name", f"Packages of {ctx.role.name}")
+    return _packages(names=wanted, **arguments)
+
+
+@dataclass(frozen=True)
+class PackageStates:
+    """What dpkg and APT say."""
+
+    installed: frozenset[str]
+    fresh: bool
+    """Whether the lists were fetched less than six hours ago, after the last change of a source."""
+    interrupted: bool
+    """Whether dpkg was cut off in the middle of its work."""
+    guarded: bool
+    """Whether a run that was cut off left its guard against service starts."""
+
+
+class PackageFact(FactBase[PackageStates]):
+    """Everything about these packages in one command."""
+
+    def command(self, names: tuple[str, ...]) -> str:
+        """Lines `package NAME STATUS`, then words."""
+        quoted = " ".join(shlex.quote(name) for name in names)
+        query = f"dpkg-query -W -f='package ${{binary:Package}} ${{db:Status-Abbrev}}\\n' -- {quoted} 2>/dev/null"
+        return (
+            f"{query if names else ':'}; "
+            f'if [ -n "$(ls /var/lib/apt/lists/ 2>/dev/null | grep -m1 Packages)" ]'
+            f' && [ -n "$(find {_STAMP} -mmin -{FRESH_HOURS * 60} 2>/dev/null)" ]'
+            f' && [ -z "$(find /etc/apt/sources.list /etc/apt/sources.list.d -newer {_STAMP} 2>/dev/null)" ]; '
+            "then echo fresh; fi; "
+            'if [ -n "$(ls /var/lib/dpkg/updates/ 2>/dev/null)" ]; then echo interrupted; fi; '
+            f"if grep -qsF {shlex.quote(_GUARD_MARK)} {_GUARD}; then echo guarded; fi"
+        )
+
+    @staticmethod
+    def default() -> PackageStates:
+        """A machine of which nothing is known."""
+        return PackageStates(frozenset(), fresh=False, interrupted=False, guarded=False)
+
+    def process(self, output: list[str]) -> PackageStates:
+        """Parse it. A package of a foreign architecture has it in its name, `libc6:i386`."""
+        entries = [line.split() for line in output if line.startswith("package ")]
+        return PackageStates(
+            installed=frozenset(entry[1].split(":")[0] for entry in entries if entry[2:3] == ["ii"]),
+            fresh="fresh" in output,
+            interrupted="interrupted" in output,
+            guarded="guarded" in output,
+        )
+
+
+_INSTALL = """\
+set -eu
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 APT_LISTCHANGES_FRONTEND=none
+apt() {{
+    # -c: read last, so that the run's proxy wins over one of the machine's own.
+    apt-get -y -q ${{APT_CONFIG:+-c "$APT_CONFIG"}} -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \\
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 "$@" </dev/null
+}}
+update() {{
+    # APT waits for dpkg's lock by itself, but not for that of the lists.
+    for try in 1 2 3 4 5 6 7 8 9 10 11 12; do
+        if said=$(apt -o APT::Update::Error-Mode=any update 2>&1); then
+            mkdir -p -- {stamp_folder}; touch -- {stamp}; return 0
+        fi
+        case $said in *"lists/lock"*) sleep 5 ;; *) break ;; esac
+    done
+    printf '%s\\n' "$said" >&2
+    return 1
+}}
+kept=
+unguard() {{
+    rm -f -- {guard}
+    if [ -n "$kept" ]; then mv -T -- "$kept" {guard}; fi
+}}
+trap unguard EXIT
+trap 'exit 1' HUP INT TERM
+if [ -e {guard} ] && ! grep -qsF {mark} {guard}; then
+    kept={guard}.before-lienxa
+    mv -T -- {guard} "$kept"
+fi
+printf '#!/bin/sh\\n%s\\nexit 101\\n' {mark} >{guard}
+chmod 0755 {guard}
+if [ -n "$(ls /var/lib/dpkg/updates/)" ] || dpkg --audit | grep -q .; then
+    dpkg --force-confdef --force-confold --configure -a </dev/null
+fi
+{update}if ! apt install --no-install-recommends -- {names}; then
+    # Lists that are older than the mirror name files that are gone: once more with new ones.
+    update
+    apt install --no-install-recommends -- {names}
+fi
+"""
+
+
+@operation()
+def _packages(names: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+    now = host.get_fact(PackageFact, names=names)
+    missing = [name for name in names if name not in now.installed]
+    if missing or now.interrupted:
+        fetched = "" if now.fresh else "apt-get update; "
+        yield Script(
+            _INSTALL.format(
+                stamp=_STAMP,
+                stamp_folder=_STAMP.rpartition("/")[0],
+                guard=_GUARD,
+                mark=shlex.quote(_GUARD_MARK),
+                update="" if now.fresh else "update\n",
+                names=" ".join(shlex.quote(name) for name in missing),
+            ),
+            summary=f"{fetched}apt-get install {' '.join(missing)}".rstrip(),
+            explain=_why_not_installed,
+        )
+    elif now.guarded:
+        yield StringCommand(f"rm -f -- {_GUARD}")
+
+
+_CAUSES = (
+    (
+        r"not valid yet|Release file .* is expired",
+        "the package source's signatures do not fit the machine's clock",
+        "Set the clock (`date`, `timedatectl`) and apply again.",
+    ),
+    (
+        r"Unable to locate package|has no installation candidate",
+        "a package is not in the machine's sources",
+        "Compare the role's card with the machine's Debian release and its /etc/apt/sources.list*.",
+    ),
+    (
+        r"Temporary failure resolving|Could not connect|Connection (timed out|refused)|Network is unreachable",
+        "the machine cannot reach its package source",
+        "Look at the line and at the laptop's package cache; then apply again: what was fetched is kept.",
+    ),
+    (
+        r"No space left on device|You don't have enough free space",
+        "no room on the disk for the packages",
+        "Free some space (`df -h`, `apt-get clean`, `journalctl --vacuum-size=100M`) and apply again.",
+    ),
+    (
+        r"Could not get lock|Unable to acquire the dpkg frontend lock|is another process using it",
+        "another program is installing packages on the machine",
+        "Wait until it is done (`ps -ef | grep -e apt -e dpkg`), then apply again.",
+    ),
+    (
+        r"Read-only file system",
+        "the machine's file system is read-only",
+        "Look at `dmesg` for disk errors; a disk that fails has to be replaced.",
+    ),
+    (
+        r"held broken packages|unmet dependencies",
+        "the packages do not fit what is installed",
+        "On the machine: `apt-get -f install`, `apt-mark showhold`; then apply again.",
+    ),
+)
+
+
+def _why_not_installed(output: str) -> Reason:
+    errors = re.findall(r"^(?:E|dpkg): ?(.*)$", output, flags=re.MULTILINE)
+    said = f": {errors[0]}" if errors else ""
+    for pattern, cause, next_step in _CAUSES:
+        if re.search(pattern, output):
+            return Reason(f"{cause}{said}", next_step)
+    return Reason(
+        f"APT could not install the packages{said}", "On the machine: `dpkg --audit`, `apt-get -f install`."
+    )
