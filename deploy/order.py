@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
+from pydantic_core import to_jsonable_python
 
-from deploy.inventory.site import Frozen, Site
+from deploy.inventory.role import Catalog, Options, Secret
+from deploy.inventory.site import Frozen, Site, SiteMachine
 from deploy.probes import Probe
 
 
@@ -43,6 +46,23 @@ class Order(Frozen):
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
 
+def make_orders(
+    site: Site,
+    options: Mapping[str, Mapping[str, Options]],
+    secrets_for: Callable[[str, str, Secret], str],
+    catalog: Catalog,
+) -> dict[str, Order]:
+    """An order for each managed machine, by name. `options` are resolved, by machine and role.
+
+    `secrets_for(machine, role, secret)` is asked for nothing but what the machine's own roles ask for.
+    """
+    return {
+        machine.name: _order(site, machine, options[machine.name], secrets_for, catalog)
+        for machine in site.machines
+        if machine.managed
+    }
+
+
 class Request(Frozen):
     """An order with what is to be done about it, by whom, and from which commit of the inventory."""
 
@@ -66,6 +86,34 @@ class Request(Frozen):
     def to_bytes(self) -> bytes:
         """Canonical JSON, as sent to the machine."""
         return _canonical(self.model_dump(mode="json"))
+
+
+def _order(
+    site: Site,
+    machine: SiteMachine,
+    options: Mapping[str, Options],
+    secrets_for: Callable[[str, str, Secret], str],
+    catalog: Catalog,
+) -> Order:
+    secrets = {}
+    for role in machine.roles:
+        for secret in catalog.roles[role].secrets(options[role], site):
+            secrets[f"{role}.{secret.name}"] = secrets_for(machine.name, role, secret)
+    roles = tuple(RoleOrder(name=role, options=_plain(options[role])) for role in machine.roles)
+    return Order(machine=machine.name, site=site, roles=roles, secrets=secrets)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - options of any shape
+    """JSON values. Sets are sorted: their own order changes from one Python process to the next."""
+    if isinstance(value, BaseModel):
+        return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, Mapping):
+        return {str(to_jsonable_python(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted((_plain(item) for item in value), key=_canonical)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return to_jsonable_python(value)
 
 
 def _canonical(value: object) -> bytes:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Literal
 
-from deploy.inventory.site import Frozen
+from deploy.inventory.role import Kind
+from deploy.inventory.site import Frozen, Site, SiteMachine, SitePort
+
+OUTSIDE: Mapping[str, str] = MappingProxyType({})
+"""No address of the gateway on the uplink is known."""
 
 
 class Probe(Frozen):
@@ -19,3 +25,68 @@ class Probe(Frozen):
     expect: Literal["reached", "refused"]
     purpose: str
     role: str
+
+
+def probes_from(
+    site: Site, zone: str | None, machine: str | None = None, outside: Mapping[str, str] = OUTSIDE
+) -> tuple[Probe, ...]:
+    """What a host in that zone must reach and must be refused: every probed port of every managed machine.
+
+    `zone` None stands for the uplink's side; there `outside` gives addresses by machine name that differ from the
+    site's (the gateway's on its uplink; without one the gateway is left out). `machine` is the host itself, if it is
+    one of the site's: it does not probe itself. The gateway stands in every zone, so it probes nothing but its way in
+    to the machines behind it. Raises KeyError for a zone that is not there.
+    """
+    if machine == site.gateway.name:
+        return tuple(_probe(target, port, str(target.address), True) for target, port in _ways_in(site))
+    if zone is not None:
+        site.zone(zone)
+    found = []
+    for target, port in _ports(site):
+        address = _address(site, target, zone, outside)
+        if target.name != machine and address is not None:
+            found.append(_probe(target, port, address, _reached(site, target, port, zone)))
+    return tuple(found)
+
+
+def _ports(site: Site) -> Iterator[tuple[SiteMachine, SitePort]]:
+    """Every port that can be probed."""
+    for machine in site.machines:
+        if machine.managed:
+            yield from ((machine, port) for port in machine.ports if port.probe != "none")
+
+
+def _ways_in(site: Site) -> Iterator[tuple[SiteMachine, SitePort]]:
+    """What the gateway, as jump host, has to reach on the machines behind it."""
+    return ((machine, port) for machine, port in _ports(site) if _behind(machine) and port.from_support)
+
+
+def _behind(machine: SiteMachine) -> bool:
+    return machine.kind is not Kind.GATEWAY
+
+
+def _address(site: Site, target: SiteMachine, zone: str | None, outside: Mapping[str, str]) -> str | None:
+    """The address that a host in the zone would use."""
+    if zone is None:
+        return outside.get(target.name, str(target.address) if _behind(target) else None)
+    return str(target.address if _behind(target) else site.zone(zone).gateway)
+
+
+def _reached(site: Site, target: SiteMachine, port: SitePort, zone: str | None) -> bool:
+    if zone is None:
+        return port.from_support and not _behind(target) and bool(site.support.prefixes)
+    return zone in port.zones
+
+
+def _probe(target: SiteMachine, port: SitePort, address: str, reached: bool) -> Probe:
+    assert port.probe != "none"
+    return Probe(
+        target=target.name,
+        address=address,
+        port=port.number,
+        protocol=port.protocol,
+        how=port.probe,
+        expect="reached" if reached else "refused",
+        purpose=port.purpose,
+        role=port.role,
+    )

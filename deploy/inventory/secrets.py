@@ -179,7 +179,7 @@ def opens(text: str, keys: Keys) -> bool:
 
 
 def missing(path: Path, file: SecretsFile | None, key: str, secret: Secret) -> Problem:
-    """For a secret that a role asks for and the file lacks, or that has no file yet: with the command that mends it."""
+    """For a secret that a role asks for and the file (None: there is none) lacks: with the command that mends it."""
     line = file.lines.get(key.partition(".")[0], 1) if file else 1
     command = f"lienxa secrets generate {path.parent.name}" if secret.generated else _command("set", path, key)
     return Problem(str(path), line, f"{key} is missing ({secret.description}); run: {command}")
