@@ -38,14 +38,53 @@ A check is a plain pytest function; its module is run on the machine with testin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar
 
+from deploy.inventory.role import Role
 from deploy.inventory.site import Site, SiteMachine
+from deploy.order import Request
+from deploy.runner.check_result import Journal, Ledger
+from deploy.runner.derived_checks import check_cards
+from deploy.runner.journal_writer import Counts
+from deploy.runner.probing import probing
 
 _Function = TypeVar("_Function", bound=Callable[..., None])
 Cases = Callable[[Site, SiteMachine, Any], Iterable[Any]]
 """Gives the cases of a check for this site, this machine and this role's options."""
+
+
+def run_checks(
+    request: Request, journal: Journal, roles: Mapping[str, Role], modules: Callable[[str], Path | None] | None = None
+) -> Counts:
+    """Every check of the request's machine, each in the journal as it ends; what they came to.
+
+    `roles`: every card of the catalog, by name (probes name roles of other machines too). `modules`: where a role's
+    checks are, None for none; without it `roles/<role>/checks.py`.
+    A machine without roles (unmanaged, or none of the site's) has just its probes, and pytest is not needed for them.
+    """
+    ledger = Ledger(journal)
+    ordered = {order.name: order for order in request.order.roles if _wanted(request, order.name)}
+    find = modules or _module
+    with probing(request) as probes:
+        check_cards(request, {name: roles[name] for name in ordered}, ledger)
+        found = {name: path for name in ordered if (path := find(name))}
+        if found:
+            # Imported here: a vantage point without roles needs neither pytest nor testinfra.
+            from deploy.runner.check_session import RoleChecks, run_session  # noqa: PLC0415
+
+            run_session(
+                request,
+                tuple(
+                    RoleChecks(name, path, roles[name].options.model_validate(ordered[name].options))
+                    for name, path in found.items()
+                ),
+                ledger,
+            )
+        probes.report(roles, ledger)
+    return ledger.counts
 
 
 def each(cases: Cases) -> Callable[[_Function], _Function]:
@@ -56,3 +95,12 @@ def each(cases: Cases) -> Callable[[_Function], _Function]:
         return function
 
     return mark
+
+
+def _wanted(request: Request, role: str) -> bool:
+    return not request.only_roles or role in request.only_roles
+
+
+def _module(role: str) -> Path | None:
+    spec = find_spec(f"roles.{role}.checks")
+    return Path(spec.origin) if spec and spec.origin else None
