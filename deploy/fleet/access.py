@@ -23,3 +23,5 @@ class Access:
     """OpenSSH ProxyCommand for machines that are reached directly (the lab enters its namespace with it)."""
     ports: Mapping[str, int] = field(default_factory=dict)
     """SSH port by machine name where it is not 22."""
+    commune: str = ""
+    """The commune's slug, for the next step that an error names."""

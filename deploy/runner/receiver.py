@@ -27,6 +27,7 @@ from typing import Any
 
 UNIT = "lienxa-run.service"
 KEPT_CONTENTS = 2
+_DESCRIPTION = "lienxa run "
 _CHUNK = 1 << 16
 _LOOK_SECONDS = 0.2
 _UNIT_LOOK_SECONDS = 2.0
@@ -34,7 +35,7 @@ _UNIT_LOOK_SECONDS = 2.0
 Message = dict[str, Any]
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that cannot be granted; the text is for the engineer."""
 
 
@@ -45,21 +46,25 @@ class Line:
         self._source = source
         self._sink = sink
         self._buffer = b""
+        self._due = 0  # bytes of the last request's body that have not been taken yet
 
     def receive(self) -> Message | None:
         """The next request, or None when the laptop is gone."""
+        for _ in self.body():
+            pass  # what a refused request left behind
         while b"\n" not in self._buffer:
             if not self._fill():
                 return None
         line, _, self._buffer = self._buffer.partition(b"\n")
         message: Message = json.loads(line)
+        self._due = message.get("size", 0)
         return message
 
-    def body(self, size: int) -> Iterator[bytes]:
-        """The bytes that follow a request, in pieces; fewer than `size` when the laptop is gone."""
-        while size and (self._buffer or self._fill()):
-            piece, self._buffer = self._buffer[:size], self._buffer[size:]
-            size -= len(piece)
+    def body(self) -> Iterator[bytes]:
+        """The bytes that follow a request, in pieces; fewer than its `size` when the laptop is gone."""
+        while self._due and (self._buffer or self._fill()):
+            piece, self._buffer = self._buffer[: self._due], self._buffer[self._due :]
+            self._due -= len(piece)
             yield piece
 
     def send(self, message: Message) -> None:
@@ -98,10 +103,12 @@ class Machine:
         """Where the runner writes that run's events."""
         return self.journals / f"{_plain(run)}.jsonl"
 
-    def is_running(self) -> bool:
-        """Whether the runner's unit is at work."""
-        done = _run("systemctl", "show", "--property=ActiveState", "--value", UNIT)
-        return done.stdout.strip() in ("active", "activating", "reloading", "deactivating")
+    def running(self) -> str | None:
+        """The run that the runner's unit is at work on, or None."""
+        shown = _run("systemctl", "show", "--property=ActiveState,Description", UNIT).stdout
+        unit = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+        at_work = unit.get("ActiveState") in ("active", "activating", "reloading", "deactivating")
+        return unit["Description"].removeprefix(_DESCRIPTION) if at_work else None
 
     def holder(self) -> Message | None:
         """Who holds the machine, since when and for which run; None when nobody does."""
@@ -147,7 +154,7 @@ def hello(machine: Machine, _line: Line, _message: Message) -> Message:
         ),
         "partial": {path.name: path.stat().st_size for path in machine.kits.glob("*.part")},
         "holder": machine.holder(),
-        "running": machine.is_running(),
+        "running": machine.running(),
     }
 
 
@@ -157,10 +164,10 @@ def upload(machine: Machine, line: Line, message: Message) -> Message:
     part = machine.kits / part_name(name, sha256)
     with part.open("ab") as file:
         if offset > file.tell():
-            raise Refused(f"{name} is here up to byte {file.tell()}, not up to {offset}")
+            raise RefusedError(f"{name} is here up to byte {file.tell()}, not up to {offset}")
         file.truncate(offset)
         arrived = offset
-        for piece in line.body(message["size"]):
+        for piece in line.body():
             file.write(piece)
             file.flush()
             arrived += len(piece)
@@ -171,7 +178,9 @@ def upload(machine: Machine, line: Line, message: Message) -> Message:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
         part.unlink()
-        raise Refused(f"{name} arrived damaged (SHA-256 {found[:12]}…); it has been thrown away and is sent again")
+        raise RefusedError(
+            f"{name} arrived damaged (SHA-256 {found[:12]}…); it has been thrown away and is sent again"
+        )
     install(part, machine.kits / name)
     part.unlink()
     return {"installed": name}
@@ -180,13 +189,13 @@ def upload(machine: Machine, line: Line, message: Message) -> Message:
 def start(machine: Machine, line: Line, message: Message) -> Message:
     """Start the runner on a request, once: asked again for the same run it only says that it knows of it."""
     run, runtime, content = _plain(message["run"]), _plain(message["runtime"]), _plain(message["content"])
-    request = b"".join(line.body(message["size"]))
+    request = b"".join(line.body())
     if len(request) < message["size"]:
         return {"error": "the request did not arrive whole"}
     path = machine.requests / f"{run}.json"
     if path.exists() or machine.journal(run).exists():
         return {"started": False}
-    if machine.is_running() or machine.holder():
+    if machine.running() or machine.holder():
         return {"error": "busy", "holder": machine.holder()}
     tidy(machine, keep={runtime, content})
     _write_private(path, request)
@@ -198,14 +207,14 @@ def start(machine: Machine, line: Line, message: Message) -> Message:
 
 
 def follow(machine: Machine, line: Line, message: Message) -> Message:
-    """Send the run's events from number `seq` on as they come, until it ends, the laptop speaks or the unit is gone."""
+    """Send a run's events from number `seq` on as they come, until it ends, is gone, or the laptop asks for more."""
     run, seq = _plain(message["run"]), message["seq"]
     tail = Tail(machine.journal(run), seq)
     look_at_unit = time.monotonic()
     while True:
         gone = False
         if time.monotonic() >= look_at_unit:
-            gone = not machine.is_running()  # asked before the last read: what it wrote before it went is read below
+            gone = machine.running() != run  # asked before the last read: what it wrote before it went is read below
             look_at_unit = time.monotonic() + _UNIT_LOOK_SECONDS
         for event in tail.read():
             line.send({"event": event})
@@ -219,9 +228,9 @@ def follow(machine: Machine, line: Line, message: Message) -> Message:
 
 def stop(machine: Machine, _line: Line, _message: Message) -> Message:
     """Stop the run that is on; the runner gets SIGTERM and writes its last event."""
-    was_running = machine.is_running()
+    was_running = machine.running()
     done = _run("systemctl", "stop", UNIT)
-    return {"stopped": was_running and not done.returncode}
+    return {"stopped": bool(was_running) and not done.returncode}
 
 
 def status(machine: Machine, _line: Line, message: Message) -> Message:
@@ -234,7 +243,7 @@ def status(machine: Machine, _line: Line, message: Message) -> Message:
         "state": state,
         "runs": machine.last_runs(message.get("runs", 1)),
         "holder": machine.holder(),
-        "running": machine.is_running(),
+        "running": machine.running(),
     }
 
 
@@ -254,7 +263,7 @@ def serve(machine: Machine, line: Line) -> None:
     while (message := line.receive()) is not None:
         try:
             answer = REQUESTS[message["do"]](machine, line, message)
-        except (Refused, OSError, tarfile.TarError) as problem:
+        except (RefusedError, OSError, tarfile.TarError) as problem:
             if isinstance(problem, BrokenPipeError):
                 return
             answer = {"error": str(problem)}
@@ -318,7 +327,7 @@ def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, scratch: Path) -> None
     path = PurePosixPath(entry.name)
     body = tar.extractfile(entry) if entry.isreg() else None
     if body is None or path.is_absolute() or ".." in path.parts or not path.parts:
-        raise Refused(f"the archive has something in it that does not belong there: {entry.name}")
+        raise RefusedError(f"the archive has something in it that does not belong there: {entry.name}")
     file = scratch / path
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("xb") as out:
@@ -347,7 +356,7 @@ def unit_command(run: str, content: Path, runtime: Path) -> list[str]:
     """The runner as a transient unit: it outlives the connection, and nothing it writes is for others to read."""
     return [
         *("systemd-run", "--quiet", "--collect", f"--unit={UNIT}", "--service-type=exec"),
-        f"--description=lienxa run {run}",
+        f"--description={_DESCRIPTION}{run}",
         *("--property=UMask=0077", "--property=PrivateTmp=yes"),
         *(f"--setenv=PYTHONPATH={content}:{runtime}", "--setenv=LC_ALL=C.UTF-8", "--setenv=HOME=/root"),
         *("--setenv=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "--"),
@@ -384,7 +393,7 @@ def _object(raw: bytes) -> Message | None:
 def _plain(name: str) -> str:
     """A name that stays in its folder."""
     if not name or name.startswith(".") or not all(char.isalnum() or char in "-._" for char in name):
-        raise Refused(f"not a name: {name!r}")
+        raise RefusedError(f"not a name: {name!r}")
     return name
 
 

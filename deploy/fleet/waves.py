@@ -1,0 +1,160 @@
+"""All machines of a run: in waves where one depends on the other, side by side where not."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from deploy.fleet.access import Access
+from deploy.fleet.kit import Kits
+from deploy.fleet.links import LinkError, Links, Trouble
+from deploy.fleet.ship import Job, Patience, StoppedError, ship
+from deploy.fleet.updates import Listener, State, Update
+from deploy.inventory.role import Kind
+
+SIDE_BY_SIDE = 16
+_PAUSE = 2.0
+
+
+def run_fleet(
+    jobs: Sequence[Job],
+    access: Access,
+    listener: Listener,
+    *,
+    kits: Kits | None = None,
+    patience: Patience | None = None,
+) -> dict[str, Update]:
+    """Do all jobs; returns the final update of each machine. `listener` hears every update, in this thread.
+
+    `apply` goes in waves: the gateway, the servers, the rest. `plan` and `verify` change nothing, so all go at once.
+    A machine that fails never stops its siblings; a gateway that fails holds back all that stands behind it. On
+    Ctrl-C the connections are closed and KeyboardInterrupt goes on; runs that have begun go on at the machines.
+    """
+    final: dict[str, Update] = {}
+
+    def hear(update: Update) -> None:
+        if update.state.final:
+            final[update.machine] = update
+        listener(update)
+
+    for job in jobs:
+        hear(Update(job.machine, State.WAITING))
+    with Links(access) as links, _Crew(links, kits or Kits(), patience or Patience()) as crew:
+        for wave in waves(jobs):
+            held = {job.machine: update for job in wave if (update := _held_back(job, access, final))}
+            for update in held.values():
+                hear(update)
+            for update in crew.work([job for job in wave if job.machine not in held]):
+                hear(update)
+    return final
+
+
+def waves(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs in the order in which they have to be done; those of one wave side by side."""
+    if all(job.request.action != "apply" for job in jobs):
+        return [list(jobs)] if jobs else []
+    order = {Kind.GATEWAY: 0, Kind.SERVER: 1}
+    sorted_: list[list[Job]] = [[], [], []]
+    for job in jobs:
+        sorted_[order.get(_kind(job), 2)].append(job)
+    return [wave for wave in sorted_ if wave]
+
+
+class _Crew:
+    """The threads that work; leaving it ends them."""
+
+    def __init__(self, links: Links, kits: Kits, patience: Patience) -> None:
+        self._links = links
+        self._kits = kits
+        self._patience = patience
+        self._cancel = threading.Event()
+        self._threads = ThreadPoolExecutor(max_workers=SIDE_BY_SIDE, thread_name_prefix="lienxa")
+
+    def __enter__(self) -> _Crew:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._cancel.set()
+            self._links.close()
+        self._threads.shutdown(cancel_futures=True)
+
+    def work(self, jobs: Sequence[Job]) -> Iterator[Update]:
+        """Do these jobs side by side; yields their updates as they come."""
+        updates: queue.SimpleQueue[Update | Future[None]] = queue.SimpleQueue()
+        door = _Door(self._links, self._patience, self._cancel)
+        at_work: set[Future[None]] = set()
+        for job in jobs:
+            future = self._threads.submit(self._do, job, door, updates)
+            at_work.add(future)
+            future.add_done_callback(updates.put)
+        while at_work:
+            item = updates.get()
+            if isinstance(item, Update):
+                yield item
+            else:
+                at_work.remove(item)
+                item.result()  # an error of ours is not to be swallowed
+
+    def _do(self, job: Job, door: _Door, updates: queue.SimpleQueue[Update | Future[None]]) -> None:
+        with contextlib.suppress(StoppedError):
+            if job.machine in self._links.access.behind and (problem := door.problem()):
+                message = f"{job.machine} is reached through {problem}"
+                updates.put(Update(job.machine, State.UNREACHABLE, message=message))
+                return
+            for update in ship(job, self._links, self._kits, self._patience, self._cancel):
+                updates.put(update)
+
+
+class _Door:
+    """The gateway as jump host: tried once per wave, so that those behind it share one connection and one verdict."""
+
+    def __init__(self, links: Links, patience: Patience, cancel: threading.Event) -> None:
+        self._links = links
+        self._patience = patience
+        self._cancel = cancel
+        self._lock = threading.Lock()
+        self._tried = False
+        self._problem: LinkError | None = None
+
+    def problem(self) -> LinkError | None:
+        """Why it does not let through, or None. Waits for it as long as patience allows. May raise StoppedError."""
+        with self._lock:
+            if not self._tried:
+                self._problem = self._try()
+                self._tried = True
+            return self._problem
+
+    def _try(self) -> LinkError | None:
+        give_up = time.monotonic() + self._patience.first
+        while True:
+            try:
+                self._links.reach(self._links.access.gateway)
+            except LinkError as error:
+                if error.trouble is not Trouble.UNREACHABLE or time.monotonic() > give_up:
+                    return error
+                if self._cancel.wait(_PAUSE):
+                    raise StoppedError from error
+            else:
+                return None
+
+
+def _kind(job: Job) -> Kind:
+    return job.request.order.site.machine(job.machine).kind
+
+
+def _held_back(job: Job, access: Access, final: dict[str, Update]) -> Update | None:
+    """Why this job must not begin: what it depends on has not been done."""
+    gateway = final.get(access.gateway)
+    if gateway is None or gateway.state is State.DONE or job.machine not in access.behind:
+        return None
+    if job.request.action != "apply":
+        return None
+    message = (
+        f"{job.machine} was not begun, because its gateway {access.gateway} {gateway.state.value}: {gateway.message}"
+    )
+    return Update(job.machine, State.HELD_BACK, message=message)
