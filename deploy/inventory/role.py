@@ -113,3 +113,7 @@ class Catalog:
 
     roles: Mapping[str, Role]
     kinds: Mapping[Kind, tuple[str, ...]]
+
+    def of(self, kind: Kind) -> tuple[Role, ...]:
+        """The roles of a kind of machine, in order."""
+        return tuple(self.roles[name] for name in self.kinds.get(kind, ()))

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-import fcntl
 import json
-import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pyrage
 
 from deploy.errors import UserError
-from deploy.inventory.atomic import write_atomically
+from deploy.inventory.atomic import locked, write_atomically
 from deploy.inventory.identity import Keys, parse_recipient
 from deploy.inventory.problems import Problem
 from deploy.inventory.role import Catalog, Options, Secret
@@ -45,7 +42,7 @@ def set_secret(path: Path, key: str, value: str) -> None:
     check_key(key)
     if not value:
         raise UserError(f"{key}: an empty value is no secret; leave it out instead")
-    with locked(path):
+    with locked(path.parent):
         file = read_secrets(path)
         write_atomically(path, with_value(file.text, key, seal(value, file.recipients)))
 
@@ -65,7 +62,7 @@ def rekey(path: Path, keys: Keys | None) -> int:
 
     One who is no longer a recipient has known the values: change those that still matter.
     """
-    with locked(path):
+    with locked(path.parent):
         file = read_secrets(path)
         text = file.text
         for key, value in file.values.items():
@@ -83,7 +80,7 @@ def generate_missing(path: Path, wanted: Mapping[str, Secret], recipients: Seque
         raise UserError(
             f"{path}: is not there, and nobody is known to seal it for; make a key with: lienxa secrets identity"
         )
-    with locked(path):
+    with locked(path.parent):
         raw = path.read_bytes() if path.exists() else new_secrets_text(recipients).encode()
         file = parse_secrets(path, raw)
         text = file.text
@@ -138,7 +135,7 @@ def stand_in_secrets(path: Path) -> SecretsFor:
     def secrets_for(machine: str, role: str, secret: Secret) -> str:
         key = f"{role}.{secret.name}"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(path):
+        with locked(path.parent):
             known: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
             if key not in known:
                 known[key] = generate(secret)
@@ -207,20 +204,6 @@ def not_for_us(path: Path, keys: Keys) -> str:
         f"is not sealed for the key in {keys.path}; one who can open it adds {ours} to the recipients and runs:"
         f" lienxa secrets rekey {path.parent.name}"
     )
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One writer at a time; the lock is the folder's own, so that no lock file is left in git."""
-    try:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise UserError(f"{path.parent}: {error.strerror}") from error
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 _MAGIC = b"age-encryption.org/"

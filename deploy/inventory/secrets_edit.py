@@ -15,10 +15,10 @@ from itertools import groupby
 from pathlib import Path
 
 from deploy.errors import UserError
-from deploy.inventory.atomic import write_atomically
+from deploy.inventory.atomic import locked, write_atomically
 from deploy.inventory.identity import Keys
 from deploy.inventory.problems import BadInventory
-from deploy.inventory.secrets import locked, seal, unseal
+from deploy.inventory.secrets import seal, unseal
 from deploy.inventory.secrets_file import KEY, read_secrets, with_value, without_value
 from deploy.inventory.yaml_source import parse
 
@@ -37,7 +37,7 @@ def edit(path: Path, keys: Keys | None, run_editor: Callable[[Path], None] | Non
     Raises UserError, and leaves the file as it was: a value that these keys cannot open, an editor that fails,
     an edited view that is no `role: {name: "value"}`.
     """
-    with locked(path):
+    with locked(path.parent):
         file = read_secrets(path)
         before = {key: unseal(path, key, value, keys) for key, value in file.values.items()}
         with _in_memory() as folder:
