@@ -7,15 +7,13 @@ import socket
 import subprocess
 import sys
 import textwrap
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 
-from deploy.inventory.role import INSIDE, Kind, Options, Port, Purpose, Role, Unit
-from deploy.inventory.site import CommuneId, Site, SiteMachine, SitePort, SiteZone
+from deploy.inventory.role import Options, Role, Unit
 from deploy.journal import CheckEnded, RoleStarted, parse_event
-from deploy.order import Order, Request, RoleOrder
+from deploy.order import RoleOrder
 from deploy.probes import Probe
 from deploy.runner.check_result import CheckResult, Ledger
 from deploy.runner.checking import run_checks
@@ -29,74 +27,14 @@ from deploy.runner.derived_checks import (
     read_state,
 )
 from deploy.runner.journal_writer import Counts, JournalWriter
+from tests.unit.verify_data import NETWORK, PORTS, NetworkOptions, request_for
 
-
-class NetworkOptions(Options):
-    blocked: tuple[str, ...] = ()
-
-
-NETWORK = Role(
-    name="network",
-    summary="The gateway.",
-    options=NetworkOptions,
-    packages=("unbound", "chrony"),
-    units=(Unit("unbound", "resolver of the commune"), Unit("chrony.service", "time of the commune")),
-    ports=(
-        Port(53, "udp", INSIDE, "DNS", probe="dns", unit="unbound"),
-        Port(123, "udp", INSIDE, "time", probe="ntp", unit="chrony"),
-    ),
-)
-PORTS = (
-    SitePort(
-        role="network", number=53, protocol="udp", zones=("office",), purpose="DNS", probe="dns", from_support=False
-    ),
-    SitePort(
-        role="network", number=123, protocol="udp", zones=("office",), purpose="time", probe="ntp", from_support=False
-    ),
-)
 RUNS = UnitState("loaded", "active", "running", "enabled")
 GOOD = MachineState(
     packages={"unbound": "installed", "chrony": "installed"},
     units={"unbound.service": RUNS, "chrony.service": RUNS},
     sockets=parse_sockets("udp UNCONN 0 0 0.0.0.0:53 0.0.0.0:*\nudp UNCONN 0 0 [::]:123 [::]:*"),
 )
-
-
-def site() -> Site:
-    machine = SiteMachine(
-        name="gw1",
-        kind=Kind.GATEWAY,
-        zone="office",
-        address=IPv4Address("10.52.0.1"),
-        mac=None,
-        fqdn="gw1.xamau.gialai.gov.vn",
-        roles=("network",),
-        ports=PORTS,
-    )
-    zone = SiteZone(
-        name="office",
-        purpose=Purpose.INTERNAL,
-        vlan=20,
-        interface="lan0.20",
-        trunk="lan0",
-        network=IPv4Network("10.52.0.0/25"),
-        gateway=IPv4Address("10.52.0.1"),
-        pool=None,
-    )
-    commune = CommuneId(name="Xã Mẫu", slug="xa-mau", code="00000", province="Gia Lai", province_slug="gia-lai")
-    return Site(
-        commune=commune,
-        domain="xamau.gialai.gov.vn",
-        prefix=IPv4Network("10.52.0.0/22"),
-        zones=(zone,),
-        uplinks=(),
-        machines=(machine,),
-    )
-
-
-def request_for(machine: str = "gw1", roles: tuple[RoleOrder, ...] = (), probes: tuple[Probe, ...] = ()) -> Request:
-    order = Order(machine=machine, site=site(), roles=roles)
-    return Request(run="20261124T220327-9f3c", action="verify", order=order, by="mau@laptop", probes=probes)
 
 
 def run_module(tmp_path: Path, source: str, role: Role | None = None, **options: object) -> list[CheckEnded]:
