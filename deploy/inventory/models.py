@@ -1,0 +1,280 @@
+"""What a person may write in `province.yaml`, `commune.yaml` and what stands in `addresses.yaml`.
+
+Each field says what it means, its unit and its default; the JSON Schemas and the reference are made from here.
+What needs more than one field to judge stands in `rules.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, WithJsonSchema
+
+from deploy.inventory.role import Kind, Purpose
+
+MAC = re.compile(r"[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}")
+RATE = re.compile(r"([1-9][0-9]{0,5})(kbit|mbit|gbit)")
+UNITS = {"kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
+LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+INTERFACE = r"^[a-z][a-z0-9_-]{0,9}$"
+LOGIN = r"^[a-z][a-z0-9._-]{0,31}$"
+
+
+class Written(BaseModel):
+    """Base of all that people write: frozen, and nothing unknown is accepted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _address(written: object) -> object:
+    if isinstance(written, IPv4Address):
+        return written
+    try:
+        return IPv4Address(_text(written))
+    except ValueError:
+        raise ValueError(f"'{written}' is no IPv4 address like 10.52.0.10") from None
+
+
+def _network(written: object) -> object:
+    return written if isinstance(written, IPv4Network) else _any_network(written, IPv4Network, "IPv4", "10.52.0.0/22")
+
+
+def _network6(written: object) -> object:
+    if isinstance(written, IPv6Network):
+        return written
+    return _any_network(written, IPv6Network, "IPv6", "2001:db8:0:10::/64")
+
+
+def _any_network(written: object, of: type[IPv4Network] | type[IPv6Network], what: str, example: str) -> object:
+    text = _text(written)
+    network = _parsed(of, text, strict=True)
+    if network is not None:
+        return network
+    wider = _parsed(of, text, strict=False)
+    if wider is not None:
+        raise ValueError(f"'{written}' is an address inside a network; did you mean '{wider}'?")
+    raise ValueError(f"'{written}' is no {what} network like {example}")
+
+
+def _parsed(
+    of: type[IPv4Network] | type[IPv6Network], text: str, *, strict: bool
+) -> IPv4Network | IPv6Network | None:
+    try:
+        return of(text, strict=strict) if "/" in text else None
+    except ValueError:
+        return None
+
+
+def _mac(written: object) -> object:
+    text = _text(written).lower()
+    if not MAC.fullmatch(text):
+        raise ValueError(f"'{written}' is no MAC address like 52:54:00:12:34:56")
+    if int(text[:2], 16) & 1:
+        raise ValueError(f"'{written}' is a group's MAC address (its first byte is odd); no machine has one")
+    return text.replace("-", ":")
+
+
+def _rate(written: object) -> object:
+    found = RATE.fullmatch(_text(written))
+    if not found:
+        raise ValueError(f"'{written}' is no rate; allowed: a whole number with kbit, mbit or gbit, like 50mbit")
+    return int(found[1]) * UNITS[found[2]]
+
+
+def _code(written: object) -> object:
+    """A code is text; one that YAML took for a number is that number's digits."""
+    return str(written) if isinstance(written, int) and not isinstance(written, bool) else written
+
+
+def _text(written: object) -> str:
+    return written if isinstance(written, str) else ""
+
+
+def _json(description: str, **more: Any) -> WithJsonSchema:  # noqa: ANN401 - JSON Schema's own keywords
+    return WithJsonSchema({"type": "string", "description": description, **more})
+
+
+Address = Annotated[IPv4Address, BeforeValidator(_address), _json("IPv4 address", format="ipv4")]
+Network = Annotated[IPv4Network, BeforeValidator(_network), _json("IPv4 network, address/length")]
+Network6 = Annotated[IPv6Network, BeforeValidator(_network6), _json("IPv6 network, address/length")]
+Mac = Annotated[str, BeforeValidator(_mac), _json("MAC address", pattern="^([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}$")]
+Rate = Annotated[int, BeforeValidator(_rate), _json("whole number with unit", pattern="^[1-9][0-9]*[kmg]bit$")]
+Code = Annotated[str, BeforeValidator(_code), Field(pattern=r"^[0-9]{1,5}$")]
+Label = Annotated[str, Field(pattern=LABEL)]
+Interface = Annotated[str, Field(pattern=INTERFACE)]
+OptionsByRole = dict[str, dict[str, Any]]
+"""Options as written, by role and option; checked against the roles' own models in `options.py`."""
+
+
+class Province(Written):
+    """The province, as the official list has it."""
+
+    name: str = Field(min_length=1, description="Official name without its type: Gia Lai.")
+    slug: Label = Field(description="Name without diacritics, as used in file names: gia-lai.")
+    code: Code = Field(description="Official code of the province: 52.")
+    domain: str = Field(
+        pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$",
+        description="The province's domain; a commune's is <slug>.<domain>.",
+    )
+
+
+class SupportWritten(Written):
+    """How the province's engineers get into machines."""
+
+    user: str = Field("hotro", pattern=LOGIN, description="The support account on every managed machine.")
+    keys: tuple[str, ...] = Field(
+        (), description="SSH public keys of the engineers, one per line of authorized_keys."
+    )
+    prefixes: tuple[Network, ...] = Field(
+        (), description="Networks on the uplink's side that may reach the gateway's SSH. Empty: nobody from outside."
+    )
+
+
+class UpstreamWritten(Written):
+    """What the province offers to every commune."""
+
+    resolvers: tuple[Address, ...] = Field(
+        (), description="The province's DNS resolvers. Empty: the gateway asks the root servers itself."
+    )
+    time_servers: tuple[str, ...] = Field(
+        (), description="NTP servers, names or addresses. Empty: the role's default."
+    )
+
+
+class ProvinceFile(Written):
+    """`province.yaml`: what all communes of the folder share."""
+
+    province: Province = Field(description="Name and code of the province.")
+    supernet: Network = Field(description="The network from which communes get their prefixes.")
+    commune_prefix: StrictInt = Field(
+        22, ge=8, le=28, description="Length of the prefix that a new commune gets; 22 is 1024 addresses."
+    )
+    reserved: tuple[Network, ...] = Field((), description="Networks that no commune ever gets.")
+    support: SupportWritten = Field(SupportWritten(), description="The engineers' way in.")
+    upstream: UpstreamWritten = Field(UpstreamWritten(), description="What the province offers to every commune.")
+    options: OptionsByRole = Field({}, description="Options of roles, for every machine of every commune.")
+
+
+class CommuneHead(Written):
+    """The commune, as the official list has it, and its prefix."""
+
+    name: str = Field(min_length=1, description="Official name with its type: Xã Mẫu, Phường Quy Nhơn.")
+    slug: Label = Field(description="Name without diacritics; also the name of the folder.")
+    code: Annotated[Code, Field(pattern=r"^[0-9]{5}$")] = Field(description="Official code, five digits, quoted.")
+    prefix: Network = Field(description="The commune's IPv4 prefix: assigned, or picked by `lienxa new`.")
+
+
+class ZoneWritten(Written):
+    """A network segment."""
+
+    vlan: StrictInt = Field(ge=1, le=4094, description="VLAN id, 1 to 4094; once in a commune.")
+    purpose: Purpose | None = Field(
+        None,
+        description="What it is for; decides who may reach whom. "
+        "Default: from the zone's name (server, management, wireless, dmz), else internal.",
+    )
+    guest: StrictBool = Field(False, description="Whether visitors use it: they reach the Internet and nothing else.")
+    network: Network | None = Field(
+        None,
+        description="Its IPv4 network, inside the commune's prefix. Default: planned, then kept in addresses.yaml.",
+    )
+    hosts: StrictInt | None = Field(
+        None,
+        ge=1,
+        le=65000,
+        description="How many machines it must have room for, those with leases counted. "
+        "Default: a sixteenth of the prefix, twice that for guests.",
+    )
+    pool: StrictBool = Field(True, description="Whether machines without a reservation get a lease here.")
+    prefix6: Network6 | None = Field(None, description="Its IPv6 prefix, a /64. Default: no IPv6.")
+
+
+class UplinkWritten(Written):
+    """A line out of the commune."""
+
+    name: Label = Field(description="A name for people: fibre, backup.")
+    interface: Interface = Field(description="The gateway's port that it is plugged into, one of its `ports`.")
+    address: str = Field(
+        "dhcp",
+        pattern=r"^(dhcp|pppoe|[0-9.]+/[0-9]+)$",
+        description="dhcp, pppoe, or the fixed address with its length: 203.0.113.2/30.",
+    )
+    gateway: Address | None = Field(None, description="The next router, for a fixed address.")
+    user: str | None = Field(None, min_length=1, description="Account name, for pppoe; the password is a secret.")
+    down: Rate | None = Field(None, description="Rate towards the commune: 50mbit. Default: not shaped.")
+    up: Rate | None = Field(None, description="Rate out of the commune: 20mbit. Default: not shaped.")
+
+
+class MachineWritten(Written):
+    """A machine, managed by lienxa or only known to it."""
+
+    kind: Kind = Field(description="What it is for; decides which roles it gets.")
+    zone: str | None = Field(
+        None, description="The zone it stands in. Only a gateway may do without: its own is then the management zone."
+    )
+    mac: Mac | None = Field(
+        None, description="MAC address of its network card, by which it gets its address. Default: not known yet."
+    )
+    address: Address | None = Field(
+        None, description="Its address, inside its zone. Default: planned, then kept in addresses.yaml."
+    )
+    ports: dict[Interface, str] = Field(
+        {}, description="Only for a gateway: what each of its ports is plugged into: uplink, trunk, or a zone's name."
+    )
+    what: str | None = Field(None, min_length=1, description="What an unmanaged machine is: printer, windows, phone.")
+    debian: Literal[12, 13] | None = Field(None, description="Debian's version, 12 or 13. Default: 13.")
+    ssh: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]+(:[0-9]{1,5})?$",
+        description="Where it is reached by SSH from outside: host or host:port. Default: by its address.",
+    )
+    options: OptionsByRole = Field({}, description="Options of roles, for this machine.")
+
+
+class MailWritten(Written):
+    """The officials' mail."""
+
+    mode: Literal["province", "local"] = Field(description="Whose mailboxes: the province's, or a server's here.")
+    server: str | None = Field(None, description="The machine that serves mail, for mode local.")
+
+
+class ServicesWritten(Written):
+    """What the commune offers its people beyond the network."""
+
+    mail: MailWritten | None = Field(None, description="Official mail.")
+
+
+class PersonWritten(Written):
+    """An official."""
+
+    name: str = Field(min_length=1, description="Full name.")
+    login: str = Field(pattern=LOGIN, description="Login and local part of the mail address: mau.nv.")
+    mailbox: StrictBool = Field(False, description="Whether this person has a mailbox.")
+    title: str | None = Field(None, min_length=1, description="Office held.")
+
+
+class CommuneFile(Written):
+    """`commune.yaml`: one commune."""
+
+    commune: CommuneHead = Field(description="Name, code and prefix of the commune.")
+    zones: dict[Label, ZoneWritten] = Field(min_length=1, description="Network segments by name.")
+    uplinks: tuple[UplinkWritten, ...] = Field((), description="Lines out, the preferred one first.")
+    machines: dict[Label, MachineWritten] = Field(min_length=1, description="Machines by host name.")
+    services: ServicesWritten = Field(ServicesWritten(), description="What the commune offers its people.")
+    people: tuple[PersonWritten, ...] = Field((), description="The officials.")
+    options: OptionsByRole = Field({}, description="Options of roles, for every machine of this commune.")
+
+
+class ZoneGiven(Written):
+    """The network that a zone was given, and the addresses given in it."""
+
+    network: Network
+    machines: dict[str, Address] = {}
+
+
+class AddressesFile(Written):
+    """`addresses.yaml`: what was given out and never moves; written by lienxa."""
+
+    zones: dict[str, ZoneGiven]

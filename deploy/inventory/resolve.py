@@ -1,0 +1,203 @@
+"""From what people wrote to the site: every name, address, port and role of one commune."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from deploy.inventory.addresses import first_address
+from deploy.inventory.loading import Commune, Inventory, purpose_of
+from deploy.inventory.models import CommuneFile, MachineWritten, ProvinceFile, UplinkWritten
+from deploy.inventory.role import Catalog, Kind, Options, Purpose
+from deploy.inventory.rules import TRUNK
+from deploy.inventory.site import (
+    CommuneId,
+    Site,
+    SiteMachine,
+    SitePerson,
+    SitePort,
+    SiteUplink,
+    SiteZone,
+    Support,
+    Upstream,
+)
+
+DEFAULT_DEBIAN = 13
+LEVEL_2 = {
+    Purpose.SERVER: "server",
+    Purpose.MANAGEMENT: "management",
+    Purpose.DMZ: "dmz (services reached from outside)",
+    Purpose.INTERNAL: "internal (the offices)",
+}
+
+
+@dataclass(frozen=True)
+class SshHost:
+    """Where a machine is reached by SSH from outside the commune."""
+
+    host: str
+    port: int | None = None
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """One commune, ready to make orders of."""
+
+    site: Site
+    options: Mapping[str, Mapping[str, Options]]
+    """By machine and role, merged from all levels."""
+    ssh: Mapping[str, SshHost]
+    """Only machines whose inventory says so; the others are reached by their address."""
+
+
+def resolve(inventory: Inventory, slug: str) -> Resolved:
+    """Resolve one commune; BadInventory if there is none of that slug."""
+    commune = inventory.commune(slug)
+    written = commune.file
+    zones = _zones(commune)
+    province = inventory.province
+    site = Site(
+        commune=CommuneId(
+            name=written.commune.name,
+            slug=slug,
+            code=written.commune.code,
+            province=province.province.name,
+            province_slug=province.province.slug,
+        ),
+        domain=f"{slug}.{province.province.domain}",
+        prefix=written.commune.prefix,
+        zones=zones,
+        uplinks=tuple(_uplink(uplink) for uplink in written.uplinks),
+        machines=_machines(commune, zones, f"{slug}.{province.province.domain}", inventory.catalog),
+        people=tuple(
+            SitePerson(name=person.name, login=person.login, mailbox=person.mailbox, title=person.title)
+            for person in written.people
+        ),
+        support=Support(user=province.support.user, keys=province.support.keys, prefixes=province.support.prefixes),
+        upstream=Upstream(resolvers=province.upstream.resolvers, time_servers=province.upstream.time_servers),
+        notes=_notes(written, province, zones),
+    )
+    ssh = {name: _ssh_host(machine.ssh) for name, machine in written.machines.items() if machine.ssh is not None}
+    return Resolved(site, commune.options, ssh)
+
+
+def _zones(commune: Commune) -> tuple[SiteZone, ...]:
+    _, gateway = _gateway(commune.file)
+    port_of = {plug: port for port, plug in gateway.ports.items()}
+    trunk = port_of.get(TRUNK)
+    return tuple(
+        SiteZone(
+            name=name,
+            purpose=purpose_of(name, zone.purpose, guest=zone.guest),
+            vlan=zone.vlan,
+            interface=port_of.get(name) or f"{trunk}.{zone.vlan}",
+            trunk=None if name in port_of else trunk,
+            network=commune.plan.given.networks[name],
+            gateway=first_address(commune.plan.given.networks[name]),
+            pool=commune.plan.pools[name],
+            network6=zone.prefix6,
+        )
+        for name, zone in commune.file.zones.items()
+    )
+
+
+def _gateway(written: CommuneFile) -> tuple[str, MachineWritten]:
+    return next((name, machine) for name, machine in written.machines.items() if machine.kind is Kind.GATEWAY)
+
+
+def _machines(
+    commune: Commune, zones: tuple[SiteZone, ...], domain: str, catalog: Catalog
+) -> tuple[SiteMachine, ...]:
+    ports = {kind: _ports(kind, zones, catalog) for kind in Kind}
+    addresses: dict[str, IPv4Address] = {name: given[1] for name, given in commune.plan.given.addresses.items()}
+    gateway, machine = _gateway(commune.file)
+    home = _home(machine, zones)
+    addresses[gateway] = home.gateway
+    return tuple(
+        SiteMachine(
+            name=name,
+            kind=machine.kind,
+            zone=machine.zone or home.name,
+            address=addresses[name],
+            mac=machine.mac,
+            fqdn=f"{name}.{domain}",
+            what=machine.what,
+            debian=None if machine.kind is Kind.UNMANAGED else str(machine.debian or DEFAULT_DEBIAN),
+            roles=tuple(catalog.kinds.get(machine.kind, ())),
+            ports=ports[machine.kind],
+        )
+        for name, machine in commune.file.machines.items()
+    )
+
+
+def _home(gateway: MachineWritten, zones: tuple[SiteZone, ...]) -> SiteZone:
+    """The gateway's own zone: as written, else management, else server, else the first."""
+    if gateway.zone is not None:
+        return next(zone for zone in zones if zone.name == gateway.zone)
+    for purpose in (Purpose.MANAGEMENT, Purpose.SERVER):
+        for zone in zones:
+            if zone.purpose is purpose:
+                return zone
+    return zones[0]
+
+
+def _ports(kind: Kind, zones: tuple[SiteZone, ...], catalog: Catalog) -> tuple[SitePort, ...]:
+    return tuple(
+        SitePort(
+            role=role.name,
+            number=port.number,
+            protocol=port.protocol,
+            zones=tuple(sorted(zone.name for zone in zones if zone.purpose in port.zones)),
+            purpose=port.purpose,
+            probe=port.probe,
+            from_support=port.from_support,
+        )
+        for role in catalog.of(kind)
+        for port in role.ports
+    )
+
+
+def _uplink(written: UplinkWritten) -> SiteUplink:
+    fixed = written.address not in {"dhcp", "pppoe"}
+    return SiteUplink(
+        name=written.name,
+        interface=written.interface,
+        method="static" if fixed else "pppoe" if written.address == "pppoe" else "dhcp",
+        address=written.address if fixed else None,
+        gateway=written.gateway,
+        user=written.user,
+        down=written.down,
+        up=written.up,
+    )
+
+
+def _ssh_host(written: str) -> SshHost:
+    host, _, port = written.partition(":")
+    return SshHost(host, int(port) if port else None)
+
+
+def _notes(written: CommuneFile, province: ProvinceFile, zones: tuple[SiteZone, ...]) -> tuple[str, ...]:
+    notes = [*_missing_zones(zones)]
+    if not written.uplinks:
+        notes.append("no uplink: the commune has no line out")
+    if not province.support.keys:
+        notes.append("no engineers' keys in province.yaml (support.keys): nobody can log in after `adopt`")
+    if written.services.mail is not None:
+        notes.append("services.mail is recorded; this version does not set up mail yet")
+    unknown = [name for name, machine in written.machines.items() if machine.mac is None and _wants_mac(machine)]
+    if unknown:
+        notes.append(f"no MAC address yet, so no fixed lease: {', '.join(unknown)}")
+    return tuple(notes)
+
+
+def _wants_mac(machine: MachineWritten) -> bool:
+    return machine.kind is not Kind.GATEWAY
+
+
+def _missing_zones(zones: tuple[SiteZone, ...]) -> list[str]:
+    there = {zone.purpose for zone in zones}
+    missing = [words for purpose, words in LEVEL_2.items() if purpose not in there]
+    if not there & {Purpose.WIRELESS, Purpose.GUEST}:
+        missing.append("wireless")
+    return [f"security level 2 asks for a zone that is not here: {words}" for words in missing]
