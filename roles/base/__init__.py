@@ -1,12 +1,46 @@
-"""What every machine has: name, time, language, support account, SSH, upgrades."""
+"""What every managed machine has, before anything else: who it is, whose it is, and how it stays sound.
+
+Name, time zone, Vietnamese and English language, the support account and its keys, SSH with keys only, the right
+time from the commune's gateway, a journal that does not fill the disk, and security upgrades at an hour that
+disturbs nobody. Only drop-ins of our own are written: what the inventory does not speak of stays as it is.
+"""
 
 from __future__ import annotations
 
-from deploy.inventory.role import Role
+from deploy.inventory.role import MANAGEMENT_ONLY, Port, Role, Secret, Unit
+from deploy.inventory.site import Site
 from roles.base.options import Options
+
+
+def secrets(options: Options, site: Site) -> tuple[Secret, ...]:
+    """The console password is for who stands in front of a machine that the network does not reach."""
+    return (
+        Secret("console_password", "Password of the support account at the machine's own keyboard; SSH refuses it"),
+    )
+
 
 ROLE = Role(
     name="base",
     summary="What every machine has: name, time, language, support account, SSH, upgrades.",
     options=Options,
+    packages=(
+        "ca-certificates",
+        "chrony",
+        "iproute2",
+        "locales",
+        "needrestart",
+        "openssh-server",
+        "sudo",
+        "tzdata",
+        "unattended-upgrades",
+    ),
+    units=(
+        Unit("ssh", "the way in for support"),
+        Unit("chrony", "the right time"),
+        Unit("systemd-journald", "the machine's journal"),
+        Unit("apt-daily.timer", "fetches upgrades"),
+        Unit("apt-daily-upgrade.timer", "installs security upgrades"),
+    ),
+    ports=(Port(22, "tcp", MANAGEMENT_ONLY, "SSH for support", from_support=True, unit="ssh"),),
+    secrets=secrets,
 )

@@ -1,0 +1,180 @@
+"""Name, time zone and languages of a machine."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shlex
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from typing import Unpack
+
+from deploy.runner.operations.edit import edit
+from deploy.runner.operations.script import Arguments, Reason, Script
+from deploy.runner.pyinfra_api import FactBase, OperationMeta, StringCommand, host, operation
+
+
+def hostname(host_name: str, /, **arguments: Unpack[Arguments]) -> OperationMeta:
+    """Make this be the machine's name, now and after the next boot."""
+    arguments.setdefault("name", f"Host name {host_name}")
+    return _hostname(host_name=host_name, **arguments)
+
+
+def own_name_in_hosts(fqdn: str, **arguments: Unpack[Arguments]) -> OperationMeta:
+    """Make the machine find its own full name without the network: Debian's line for 127.0.1.1 in /etc/hosts."""
+    return edit("/etc/hosts", lambda text: with_own_name(text, fqdn), **arguments)
+
+
+def timezone(zone: str, **arguments: Unpack[Arguments]) -> OperationMeta:
+    """Make this be the machine's time zone."""
+    arguments.setdefault("name", f"Time zone {zone}")
+    return _timezone(zone=zone, **arguments)
+
+
+def locales(names: Iterable[str], *, default: str, **arguments: Unpack[Arguments]) -> OperationMeta:
+    """Make these UTF-8 locales be generated, others as well, and `default` be what programs start with."""
+    arguments.setdefault("name", "Languages")
+    return _locales(names=tuple(names), default=default, **arguments)
+
+
+def with_own_name(text: str, fqdn: str) -> str:
+    """The text of /etc/hosts in which 127.0.1.1 is this machine; all other lines stay."""
+    line = f"127.0.1.1\t{fqdn} {fqdn.partition('.')[0]}"
+    lines = text.splitlines()
+    own = [number for number, old in enumerate(lines) if old.split("#")[0].split()[:1] == ["127.0.1.1"]]
+    kept = [old for number, old in enumerate(lines) if number not in own[1:]]
+    if own:
+        kept[own[0]] = line
+    else:
+        loopback = [n for n, old in enumerate(kept) if old.split()[:1] == ["127.0.0.1"]]
+        kept.insert(loopback[0] + 1 if loopback else 0, line)
+    return "\n".join(kept) + "\n"
+
+
+def with_locales(text: str, names: Iterable[str]) -> str:
+    """The text of /etc/locale.gen in which these are not commented out."""
+    for name in names:
+        entry = f"{name} UTF-8"
+        if re.search(rf"^{re.escape(entry)}\s*$", text, flags=re.MULTILINE):
+            continue
+        commented = re.compile(rf"^#\s*{re.escape(entry)}\s*$", flags=re.MULTILINE)
+        if commented.search(text):
+            text = commented.sub(entry, text, count=1)
+        else:
+            text += f"{'' if not text or text.endswith(chr(10)) else chr(10)}{entry}\n"
+    return text
+
+
+class HostnameFact(FactBase[tuple[str, str]]):
+    """The name that the kernel has, and the one for the next boot."""
+
+    def command(self) -> str:
+        """One shell command."""
+        return "cat /proc/sys/kernel/hostname; cat /etc/hostname 2>/dev/null || echo"
+
+    def process(self, output: list[str]) -> tuple[str, str]:
+        """Parse it."""
+        kernel, boot, *_ = [line.strip() for line in (*output, "", "")]
+        return kernel, boot
+
+
+class TimezoneFact(FactBase[tuple[str, str | None]]):
+    """The zone that /etc/localtime leads to, and what /etc/timezone says where there is one."""
+
+    def command(self) -> str:
+        """One shell command."""
+        return (
+            "readlink /etc/localtime || echo; if [ -f /etc/timezone ] && [ ! -L /etc/timezone ]; "
+            "then cat /etc/timezone; fi"
+        )
+
+    def process(self, output: list[str]) -> tuple[str, str | None]:
+        """Parse it."""
+        link = output[0] if output else ""
+        return link.partition("zoneinfo/")[2], output[1].strip() if len(output) > 1 else None
+
+
+@dataclass(frozen=True)
+class LocaleState:
+    """Locales that are generated (as `locale -a` writes them), those that are to be, and LANG."""
+
+    generated: frozenset[str]
+    listed: str
+    default: str
+
+
+class LocaleFact(FactBase[LocaleState]):
+    """All of it in one command."""
+
+    def command(self) -> str:
+        """Three parts with a line between them."""
+        return (
+            "locale -a 2>/dev/null; echo '##listed'; cat /etc/locale.gen 2>/dev/null; "
+            "echo '##default'; sed -n 's/^LANG=//p' /etc/default/locale 2>/dev/null; true"
+        )
+
+    def process(self, output: list[str]) -> LocaleState:
+        """Parse it."""
+        listed, default = output.index("##listed"), output.index("##default")
+        return LocaleState(
+            generated=frozenset(output[:listed]),
+            listed="".join(f"{line}\n" for line in output[listed + 1 : default]),
+            default="".join(output[default + 1 :][-1:]).strip("\"'"),
+        )
+
+
+_TIMEZONE = """\
+set -eu
+[ -f /usr/share/zoneinfo/{zone} ] || {{ echo "no /usr/share/zoneinfo/{zone}" >&2; exit 1; }}
+ln -s /usr/share/zoneinfo/{zone} /etc/.localtime.lienxa
+mv -T -f /etc/.localtime.lienxa /etc/localtime
+if [ -f /etc/timezone ] && [ ! -L /etc/timezone ]; then echo {zone} >/etc/timezone; fi
+"""
+_LOCALES = """\
+set -eu
+base64 -d >/etc/locale.gen.lienxa
+mv -T -f /etc/locale.gen.lienxa /etc/locale.gen
+locale-gen --keep-existing
+"""
+
+
+@operation()
+def _hostname(host_name: str) -> Generator[StringCommand, None, None]:
+    kernel, boot = host.get_fact(HostnameFact)
+    if boot != host_name:
+        yield StringCommand(f"printf '%s\\n' {shlex.quote(host_name)} >/etc/hostname")
+    if kernel != host_name:
+        yield StringCommand(f"hostname -- {shlex.quote(host_name)}")
+
+
+@operation()
+def _timezone(zone: str) -> Generator[StringCommand, None, None]:
+    link, named = host.get_fact(TimezoneFact)
+    if link != zone or named not in {None, zone}:
+        yield Script(
+            _TIMEZONE.format(zone=shlex.quote(zone)),
+            summary=f"set the time zone to {zone}",
+            explain=lambda output: Reason(
+                f"the time zone {zone} could not be set",
+                "Is it a name of the IANA database (`timedatectl list-timezones`)?",
+            ),
+        )
+
+
+@operation()
+def _locales(names: tuple[str, ...], default: str) -> Generator[StringCommand, None, None]:
+    now = host.get_fact(LocaleFact)
+    listed = with_locales(now.listed, names)
+    if listed != now.listed or not now.generated.issuperset(_as_generated(name) for name in names):
+        yield Script(
+            _LOCALES,
+            summary=f"generate the locales {', '.join(names)}",
+            explain=lambda output: Reason("the locales could not be generated"),
+            _stdin=base64.b64encode(listed.encode()).decode(),
+        )
+    if now.default != default:
+        yield StringCommand(f"update-locale LANG={shlex.quote(default)}")
+
+
+def _as_generated(name: str) -> str:
+    return name.replace(".UTF-8", ".utf8")

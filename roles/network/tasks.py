@@ -1,0 +1,124 @@
+"""Applies the role `network`."""
+
+from __future__ import annotations
+
+from deploy.runner.context import Context
+from deploy.runner.operations import absent, directory, packages, place, retire_units, unit
+from deploy.runner.operations.netfilter import ruleset
+from deploy.runner.operations.networking import ifupdown_lets_go, interfaces, kernel_settings, only
+from roles.network import wiring
+from roles.network.options import Options
+
+NETWORKD = "/etc/systemd/network"
+RULES = "/etc/nftables.conf"
+FURTHER_RULES = "/etc/nftables.d"
+TABLE = "inet lienxa"
+KERNEL = "/etc/sysctl.d/60-lienxa-network.conf"
+KEA = "/etc/kea/kea-dhcp4.conf"
+UNBOUND = "/etc/unbound/unbound.conf.d/lienxa.conf"
+BLOCKED = "/etc/unbound/lienxa-blocked.zone"
+ROOT_ANCHOR = "/etc/unbound/unbound.conf.d/root-auto-trust-anchor-file.conf"
+TIME = "/etc/chrony/conf.d/lienxa-network.conf"
+RESOLV = "/etc/resolv.conf"
+PPPOE_UNIT = "/etc/systemd/system/lienxa-pppoe@.service"
+
+CHECK_RULES = "nft -c -f {}"
+CHECK_KEA = "kea-dhcp4 -t {}"
+CHECK_UNBOUND = "unbound-checkconf {}"
+CHECK_TIME = "chronyd -p -f {} >/dev/null"
+
+
+def install(ctx: Context[Options]) -> None:
+    """Packages."""
+    packages(ctx)
+
+
+def configure(ctx: Context[Options]) -> None:
+    """Interfaces first, and at once: Kea's own checker asks for them. Then everything that stands on them."""
+    _interfaces(ctx)
+    place(ctx, KERNEL, values={"ipv6": has_ipv6(ctx)})
+    directory(FURTHER_RULES)
+    place(ctx, RULES, mode="0755", values=_helpers(ctx), validate=CHECK_RULES)
+    place(ctx, KEA, mode="0640", group="_kea", values=_helpers(ctx), validate=CHECK_KEA)
+    _names(ctx)
+    place(ctx, TIME, validate=CHECK_TIME)
+
+
+def activate(ctx: Context[Options]) -> None:
+    """The firewall before forwarding. nftables is never restarted: that would open everything."""
+    ruleset(RULES, TABLE)
+    unit("nftables")
+    kernel_settings(KERNEL)
+    unit("kea-dhcp4-server", files=[KEA])
+    unit("unbound", files=[UNBOUND, BLOCKED])
+    place(ctx, RESOLV)
+    unit("chrony", files=[TIME])
+    unit("prometheus-node-exporter")
+
+
+def retire(ctx: Context[Options]) -> None:
+    """Addresses, names and rules are given up; interfaces and leases stay as they are."""
+    retire_units(ctx)
+    unit("systemd-networkd")
+    for path in (RULES, KERNEL, TIME, UNBOUND, BLOCKED):
+        absent(path)
+
+
+def has_ipv6(ctx: Context[Options]) -> bool:
+    """Whether any zone has an IPv6 prefix."""
+    return any(zone.network6 for zone in ctx.site.zones)
+
+
+def _interfaces(ctx: Context[Options]) -> None:
+    interfaces(wiring.ports_of_machine(ctx.site), seconds=1, name="The gateway's ports are there")
+    files = wiring.network_files(ctx.site)
+    placed = [
+        place(ctx, f"{NETWORKD}/{file.path}", template=f"network{NETWORKD}/{file.template}.j2", values=file.values)
+        for file in files
+    ]
+    left = only(NETWORKD, wiring.PREFIX, [file.path for file in files])
+    ifupdown_lets_go(wiring.interfaces(ctx.site))
+    unit("systemd-networkd", files=[f"{NETWORKD}/{file.path}" for file in files], changed=[*placed, left])
+    interfaces(wiring.interfaces(ctx.site))
+    _pppoe(ctx)
+
+
+def _pppoe(ctx: Context[Options]) -> None:
+    lines = [uplink for uplink in ctx.site.uplinks if uplink.method == "pppoe"]
+    if lines:
+        place(ctx, PPPOE_UNIT)
+    for uplink in lines:
+        peer = f"/etc/ppp/peers/lienxa-{uplink.name}"
+        values = {
+            "uplink": uplink,
+            "device": wiring.device(uplink),
+            "ipv6": has_ipv6(ctx),
+            "password": ctx.secrets[f"pppoe_{uplink.name}"],
+        }
+        place(ctx, peer, template="network/etc/ppp/peers/uplink.j2", values=values, secret=True)
+        unit(f"lienxa-pppoe@{uplink.name}", files=[PPPOE_UNIT, peer])
+
+
+def _names(ctx: Context[Options]) -> None:
+    place(ctx, BLOCKED)
+    if ctx.site.upstream.trust_anchors:
+        # Two sources of anchors for one name do not go together; only a lab has anchors of its own.
+        absent(ROOT_ANCHOR)
+    place(ctx, UNBOUND, values=_helpers(ctx), validate=CHECK_UNBOUND)
+
+
+def _helpers(ctx: Context[Options]) -> dict[str, object]:
+    return {
+        "ipv6": has_ipv6(ctx),
+        "guests": wiring.guests,
+        "device": wiring.device,
+        "outside": [wiring.device(uplink) for uplink in ctx.site.uplinks],
+        "lease_seconds": wiring.lease_seconds,
+        "names": wiring.names,
+        "openings_between_zones": wiring.openings_between_zones,
+        "openings_of_gateway": wiring.openings_of_gateway,
+        "reserved": wiring.reserved,
+        "reverse": wiring.reverse,
+        "reverse_zones": wiring.reverse_zones,
+        "support_ports": wiring.support_ports,
+    }
