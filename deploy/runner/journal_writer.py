@@ -54,6 +54,11 @@ class JournalWriter:
         except OSError as error:
             raise JournalError(f"cannot create the journal {path}: {error.strerror}") from error
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was written yet."""
+        return self._seq == 0
+
     def run_started(self, request: Request, total: int | None = None) -> None:
         """The first line. `total`: operations or checks to come, where known."""
         self._append(
