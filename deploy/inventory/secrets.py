@@ -7,7 +7,6 @@ A value is opened when it is asked for, and no other with it.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -214,7 +213,7 @@ def _header(text: str) -> bytes | None:
     """An age file's header and nonce: enough to try keys on."""
     try:
         sealed = base64.b64decode(text.removeprefix("age:"), validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
     mac = sealed.find(b"\n--- ")
     end = sealed.find(b"\n", mac + 1) + 1
