@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from deploy.inventory.site import Site
 from deploy.report.picture import MachineRun, Picture
@@ -67,6 +68,7 @@ def _environment() -> Environment:
     )
     filters: dict[str, Any] = {
         "plain": plain,
+        "commands": _commands,
         "duration": duration,
         "trouble": trouble,
         "red": _red,
@@ -74,6 +76,16 @@ def _environment() -> Environment:
     }
     environment.filters.update(filters)
     return environment
+
+
+def _commands(text: str) -> Markup:
+    """What stands between backticks is a command, and set as one."""
+    parts = plain(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(plain(text))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
+    )
 
 
 def _minute(at: str) -> str:

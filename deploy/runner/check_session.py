@@ -62,14 +62,22 @@ class RoleChecks:
 
 
 def run_session(request: Request, roles: tuple[RoleChecks, ...], ledger: Ledger) -> None:
-    """Run the checks of these roles, in their order, and write each down as it ends."""
+    """Run the checks of these roles, in their order, and write each down as it ends.
+
+    What is wrong with a check is written down; what is raised is ours, such as a journal that cannot be written.
+    """
     root = Path(os.path.commonpath([role.module.parent for role in roles]))
     arguments = [f"--rootdir={root}", f"--confcutdir={root}", "--config-file=/dev/null", "--noconftest"]
     arguments += ["--disable-plugin-autoload", "--import-mode=importlib", "--continue-on-collection-errors"]
     arguments += ["--capture=sys", *(f"--override-ini={setting}" for setting in _SETTINGS)]
     arguments += [word for plugin in _UNUSED_PLUGINS for word in ("-p", f"no:{plugin}")]
     with _without_environment("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
-        pytest.main([*arguments, *(str(role.module) for role in roles)], plugins=[_Plugin(request, roles, ledger)])
+        plugin = _Plugin(request, roles, ledger)
+        code = pytest.main([*arguments, *(str(role.module) for role in roles)], plugins=[plugin])
+    if plugin.broke is not None:
+        raise plugin.broke
+    if code not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}:
+        raise RuntimeError(f"the checks could not be run to their end: pytest ended with {code!r}")
 
 
 class _Plugin:
@@ -84,6 +92,8 @@ class _Plugin:
         self._role_now: str | None = None
         self._red: dict[str, tuple[Status, str]] = {}
         self._seconds = 0.0
+        self.broke: BaseException | None = None
+        """What went wrong outside of any check."""
 
     @pytest.fixture(scope="session")
     def host(self) -> testinfra.host.Host:
@@ -109,6 +119,15 @@ class _Plugin:
         """Our marks; an unknown one is an error."""
         config.addinivalue_line("markers", "needs(id, …): skipped where one of these checks is not green")
         config.addinivalue_line("markers", "next_step(text): what to do when it is red")
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+        """Kept, to be raised again after pytest has ended: it would only print it."""
+        self.broke = excinfo.value
+        return True
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Likewise."""
+        self.broke = excinfo.value
 
     def pytest_pycollect_makeitem(self, collector: pytest.Collector, name: str, obj: object) -> list[Any] | None:
         """No case on this machine: no check."""

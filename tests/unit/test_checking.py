@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -15,6 +16,7 @@ from deploy.inventory.role import Options, Role, Unit
 from deploy.journal import CheckEnded, RoleStarted, parse_event
 from deploy.order import RoleOrder
 from deploy.probes import Probe
+from deploy.runner import check_session
 from deploy.runner.check_result import CheckResult, Ledger
 from deploy.runner.checking import run_checks
 from deploy.runner.derived_checks import (
@@ -26,7 +28,7 @@ from deploy.runner.derived_checks import (
     parse_units,
     read_state,
 )
-from deploy.runner.journal_writer import Counts, JournalWriter
+from deploy.runner.journal_writer import Counts, JournalError, JournalWriter
 from tests.unit.verify_data import NETWORK, PORTS, NetworkOptions, request_for
 
 RUNS = UnitState("loaded", "active", "running", "enabled")
@@ -162,6 +164,34 @@ def test_a_module_that_cannot_be_loaded_is_a_check_that_broke(tmp_path: Path) ->
     (check,) = run_module(tmp_path, "import no_such_module_of_lienxa\n")
     assert (check.id, check.status) == ("trial.checks", "error")
     assert "no_such_module_of_lienxa" in check.detail
+
+
+def test_a_check_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_session, "LIMIT", 0.05)
+    source = """
+        import threading
+
+        def test_hangs():
+            '''It ends.'''
+            threading.Event().wait()
+
+        def test_next():
+            '''The next one is made.'''
+        """
+    hung, after = run_module(tmp_path, source)
+    assert (hung.status, after.status) == ("error", "passed")
+    assert hung.detail.startswith("TimeoutError: it took more than 0.05 s")
+
+
+def test_a_journal_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
+    module = tmp_path / "checks.py"
+    module.write_text("def test_it():\n    pass\n", encoding="utf-8")
+    journal = mock.Mock()
+    journal.check.side_effect = JournalError("the disk is full")
+    card = Role(name="trial", summary="A trial.", options=NetworkOptions)
+    request = request_for(roles=(RoleOrder(name="trial", options={}),))
+    with pytest.raises(JournalError, match="the disk is full"):
+        run_checks(request, journal, {"trial": card}, lambda _role: module)
 
 
 def test_nothing_of_the_surroundings_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def red_picture() -> Picture:
             UNIT,
             "failed",
             detail="it is inactive (dead)\x1b[0m\x00 <b>&",
-            next_step="On gw1: `systemctl status unbound`",
+            next_step="On gw1: `systemctl status unbound & ls`",
         ),
         check("port:udp/53", "gw1: udp port 53 is listened on: DNS.", "skipped", detail=f"because: {UNIT}"),
         check("network.test_x", "gw1 <script>alert(1)</script> is so.", "error", detail="KeyError: 'x'"),
@@ -93,8 +93,11 @@ def test_junit_counts_and_says_what_to_do() -> None:
     assert (failed.get("classname"), failed.get("time")) == ("xa-mau.gw1.network", "0.250")
     failure = failed.find("failure")
     assert failure is not None
-    assert failure.get("message") == "it is inactive (dead) <b>& — On gw1: `systemctl status unbound`"
-    assert failure.text == "it is inactive (dead) <b>&\nNext: On gw1: `systemctl status unbound`\nCheck: unit:unbound"
+    assert failure.get("message") == "it is inactive (dead) <b>& — On gw1: `systemctl status unbound & ls`"
+    assert (
+        failure.text
+        == "it is inactive (dead) <b>&\nNext: On gw1: `systemctl status unbound & ls`\nCheck: unit:unbound"
+    )
     skipped = gateway.find(".//skipped")
     assert skipped is not None
     assert skipped.get("message") == f"because: {UNIT}"
@@ -139,7 +142,7 @@ def test_the_page_says_first_what_is_wrong_and_what_to_do() -> None:
     for said in (
         UNIT,
         "it is inactive (dead) <b>&",
-        "Next: On gw1: `systemctl status unbound`",
+        "Next: On gw1: systemctl status unbound & ls gw1 · network",
         "srv1: no answer at 10.52.0.10: is it on?",
         "vp01: the journal cannot be written",
         "Make room.",
@@ -160,6 +163,7 @@ def test_the_page_loads_nothing_and_runs_nothing() -> None:
     page = Page(source)
     assert page.loaded == []
     assert "script" not in page.tags
+    assert "On gw1: <code>systemctl status unbound &amp; ls</code>" in source
     assert "gw1 <script>alert(1)</script> is so." in page.text
     assert not re.search(r"url\(|@import|[\x00\x1b]", source)
 
