@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import roles.base
 import roles.firewall
 import roles.network
@@ -19,3 +21,8 @@ KINDS: dict[Kind, tuple[str, ...]] = {
 }
 
 CATALOG = Catalog(ROLES, KINDS)
+
+if "__name__" not in globals():
+    # Executed by `pyinfra @lienxa/COMMUNE deploy/site.py` rather than imported: pyinfra gives a deploy file no name.
+    # By name, so that nothing that imports this module imports pyinfra with it.
+    import_module("deploy.stock.deploy_file").apply_roles()

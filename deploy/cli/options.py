@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,22 @@ def inventories_folder(folder: Path) -> Path:
         f"{folder}: there is no such folder of inventories.\n"
         f"Give it with --inventories DIR or LIENXA_INVENTORIES, or begin one: lienxa new NAME --province PROVINCE"
     )
+
+
+def commune_folder(inventories: Path, commune: str) -> Path:
+    """The commune's folder; UserError that lists what there is."""
+    folder = inventories_folder(inventories)
+    there = sorted(file.parent.name for file in folder.glob("*/commune.yaml"))
+    if commune not in there:
+        close = get_close_matches(commune, there, n=1)
+        meant = f" Did you mean {close[0]}?" if close else ""
+        raise UserError(f"{folder}: there is no commune {commune!r}; there is: {_listed(there)}.{meant}")
+    return folder / commune
+
+
+def _listed(names: list[str], most: int = 10) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more
 
 
 def known(given: tuple[str, ...], allowed: tuple[str, ...], what: str, where: str) -> tuple[str, ...]:

@@ -6,19 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.fleet.access import Access
+from deploy.inventory.resolve import SshHost
 from deploy.inventory.site import Site
 
 
-def field_access(site: Site, ssh: Mapping[str, str], known_hosts: Path) -> Access:
-    """The gateway and every machine with an `ssh:` of its own (`ssh`, by name) directly, the rest through the gateway."""
-    hosts: dict[str, str] = {}
-    ports: dict[str, int] = {}
-    for machine in site.machines:
-        if machine.managed:
-            host, _, port = ssh.get(machine.name, str(machine.address)).partition(":")
-            hosts[machine.name] = host
-            if port:
-                ports[machine.name] = int(port)
+def field_access(site: Site, ssh: Mapping[str, SshHost], known_hosts: Path) -> Access:
+    """The gateway and machines with an `ssh:` of their own (here by name) directly, the rest through the gateway."""
+    hosts = {machine.name: str(machine.address) for machine in site.machines if machine.managed}
+    hosts |= {name: there.host for name, there in ssh.items() if name in hosts}
     gateway = site.gateway.name
     return Access(
         user=site.support.user,
@@ -26,5 +21,6 @@ def field_access(site: Site, ssh: Mapping[str, str], known_hosts: Path) -> Acces
         gateway=gateway,
         hosts=hosts,
         behind=frozenset(hosts) - {gateway} - set(ssh),
-        ports=ports,
+        ports={name: there.port for name, there in ssh.items() if name in hosts and there.port is not None},
+        commune=site.commune.slug,
     )

@@ -1,0 +1,167 @@
+"""`lienxa new`, `check` and `schema`: the inventory alone, offline."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from pydantic_core import to_jsonable_python
+
+from deploy.cli.options import commune_argument, commune_folder, inventories_folder, inventories_option, json_option
+from deploy.errors import UserError
+from deploy.inventory.identity import configured_keys, create_identity, identity_path
+from deploy.inventory.loading import SCHEMA_FOLDER, Inventory, load
+from deploy.inventory.problems import BadInventory
+from deploy.inventory.record import plan_addresses, write_plan
+from deploy.inventory.resolve import Resolved, resolve
+from deploy.inventory.secrets import generate_missing, wanted_secrets
+from deploy.inventory.secrets_check import check_secrets
+from deploy.report.exit_codes import BAD_INPUT
+from deploy.report.json_lines import JsonLines
+from deploy.report.words import count
+from deploy.site import CATALOG
+
+
+@click.command()
+@click.argument("name")
+@click.option("--province", metavar="P", help="The province's name; needed only for the first commune of a folder.")
+@click.option("--prefix", metavar="NET", help="The prefix that the commune was assigned. Default: the next free one.")
+@inventories_option
+def new(name: str, province: str | None, prefix: str | None, inventories: Path) -> None:
+    """Make a commune's folder: official code, free prefix, zones, example machines.
+
+    NAME is the official name, with or without type and diacritics, or the official code.
+    """
+    from deploy.inventory.new import new_commune  # noqa: PLC0415 `check` needs no list of the country's names
+
+    keys = configured_keys()
+    if keys is None:
+        keys = create_identity(identity_path())
+        click.echo(f"wrote {keys.path}: your own key, for the communes' secrets; keep a copy of it in a safe place")
+    made = new_commune(inventories, name, province, prefix, keys.recipients)
+    slug = made.folder.name
+    for file in made.written:
+        click.echo(f"wrote {file}")
+    click.echo(f"{made.commune.name} ({made.commune.code}) has {made.prefix}.")
+    try:
+        each = resolve(load(inventories, CATALOG), slug)
+    except BadInventory as bad:
+        raise UserError(
+            f"{bad}\nThe commune is there, without its secrets. Mend this, then: lienxa secrets generate {slug}"
+        ) from bad
+    generate_missing(made.folder / "secrets.yaml", wanted_secrets(each.site, each.options, CATALOG), keys.recipients)
+    click.echo(f"Next: write down its machines in {made.folder / 'commune.yaml'}, then: lienxa check {slug}")
+
+
+@click.command()
+@commune_argument(required=False)
+@click.option("--explain", metavar="KEY", help="Say where a value came from: base.timezone, machines.vp01, zones, …")
+@click.option("--write", is_flag=True, help="Record the addresses that are planned; what is recorded never moves.")
+@json_option
+@inventories_option
+def check(commune: str | None, explain: str | None, write: bool, as_json: bool, inventories: Path) -> None:
+    """Validate one or all inventories, offline.
+
+    All mistakes of all files at once, each with its line, what is allowed, and what may have been meant.
+    """
+    if explain and not commune:
+        raise UserError("--explain needs the commune: lienxa check COMMUNE --explain KEY")
+    folder = inventories_folder(inventories)
+    if commune:
+        commune_folder(inventories, commune)
+    try:
+        inventory = load(folder, CATALOG)
+        resolved = [resolve(inventory, slug) for slug in ([commune] if commune else inventory.communes)]
+        _refuse_bad_secrets(resolved, folder)
+    except BadInventory as bad:
+        _print_problems(bad, as_json)
+        click.get_current_context().exit(BAD_INPUT)
+    if explain and commune:
+        _print_explanation(inventory, commune, explain, as_json)
+        return
+    if write:
+        write_plan(inventory, tuple(each.site.commune.slug for each in resolved))
+    _print_good(inventory, resolved, as_json, recorded=write)
+
+
+@click.command(hidden=True)
+@click.option("--check", "only_check", is_flag=True, help="Only say which are stale; exit code 1 if any is.")
+@inventories_option
+def schema(only_check: bool, inventories: Path) -> None:
+    """Write the JSON Schemas into inventories/schema, for editors."""
+    from deploy.inventory.schema import schemas, write_schemas  # noqa: PLC0415 `check` needs none
+
+    folder = inventories / SCHEMA_FOLDER
+    if not only_check:
+        for file in write_schemas(folder, CATALOG):
+            click.echo(f"wrote {file}")
+        return
+    stale = [folder / name for name, text in schemas(CATALOG).items() if _text(folder / name) != text]
+    for file in stale:
+        click.echo(f"{file} is stale: run lienxa schema", err=True)
+    click.get_current_context().exit(int(bool(stale)))
+
+
+def _text(file: Path) -> str | None:
+    return file.read_text(encoding="utf-8") if file.exists() else None
+
+
+def _refuse_bad_secrets(resolved: list[Resolved], folder: Path) -> None:
+    keys = configured_keys()
+    problems = [problem for each in resolved for problem in check_secrets(each, CATALOG, folder, keys)]
+    if problems:
+        raise BadInventory(problems)
+
+
+def _print_problems(bad: BadInventory, as_json: bool) -> None:
+    if not as_json:
+        click.echo(str(bad), err=True)
+        click.echo(f"{count(len(bad.problems), 'problem')}.", err=True)
+        return
+    lines = JsonLines(sys.stdout)
+    for problem in bad.problems:
+        lines.line({"event": "problem", "file": problem.file, "line": problem.line, "message": problem.message})
+    lines.line({"event": "summary", "verb": "check", "communes": 0, "machines": 0, "problems": len(bad.problems)})
+
+
+def _print_good(inventory: Inventory, resolved: list[Resolved], as_json: bool, *, recorded: bool) -> None:
+    sites = [each.site for each in resolved]
+    slugs = {site.commune.slug for site in sites}
+    notes = [(site.commune.slug, note) for site in sites for note in site.notes]
+    if not recorded:
+        notes += _addresses_to_record(inventory, slugs)
+    machines = sum(len(site.machines) for site in sites)
+    if as_json:
+        lines = JsonLines(sys.stdout)
+        for slug, note in notes:
+            lines.line({"event": "note", "commune": slug, "text": note})
+        lines.line({"event": "summary", "verb": "check", "communes": len(sites), "machines": machines, "problems": 0})
+        return
+    for slug, note in notes:
+        click.echo(f"{slug}: note: {note}")
+    click.echo(f"{count(len(sites), 'commune')}, {count(machines, 'machine')}: all is well.")
+
+
+def _addresses_to_record(inventory: Inventory, slugs: set[str]) -> list[tuple[str, str]]:
+    """One note per commune: which addresses are planned and could still move."""
+    changes: dict[str, list[str]] = {}
+    for change in plan_addresses(inventory):
+        if change.slug in slugs:
+            changes.setdefault(change.slug, []).append(change.what.split()[-1])
+    return [
+        (slug, f"addresses not on record yet: {', '.join(names)}; record them with: lienxa check {slug} --write")
+        for slug, names in changes.items()
+    ]
+
+
+def _print_explanation(inventory: Inventory, commune: str, key: str, as_json: bool) -> None:
+    from deploy.inventory.explain import explain  # noqa: PLC0415 `check` needs none
+
+    for origin in explain(inventory, commune, key):
+        if as_json:
+            value = {"key": origin.key, "value": to_jsonable_python(origin.value), "said_by": origin.said_by}
+            line = {"event": "explain", "commune": commune} | value | {"file": origin.file, "line": origin.line}
+            JsonLines(sys.stdout).line(line)
+        else:
+            click.echo(str(origin))

@@ -1,0 +1,180 @@
+"""`lienxa plan`, `apply` and `verify`: one run on every machine, shown as it goes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deploy.cli.options import (
+    commune_argument,
+    commune_folder,
+    inventories_option,
+    json_option,
+    known,
+    lab_option,
+    machine_option,
+    role_option,
+)
+from deploy.cli.troubles import OutOfReach, troubles
+from deploy.fleet.links import ON_MACHINE_PROXY_PORT
+from deploy.fleet.package_cache import ensure_cache
+from deploy.fleet.ship import Job
+from deploy.fleet.updates import Listener, Update
+from deploy.fleet.waves import run_fleet
+from deploy.inventory.record import write_plan
+from deploy.lab.lab import status as lab_status
+from deploy.order import Request
+from deploy.report.console import make_console, progress
+from deploy.report.html import html_page
+from deploy.report.json_lines import JsonLines
+from deploy.report.junit import junit_xml
+from deploy.report.outcome import print_outcome, print_plan
+from deploy.report.picture import Picture
+from deploy.report.summary import exit_code, summary
+from deploy.target import Action, Target, not_probed, open_target, requests, vantage_points
+
+_STILL_ON = """
+Interrupted. A machine that has its order needs this laptop no more: its run goes on there.
+How it ended: lienxa status {commune}{lab}"""
+
+
+@click.command()
+@commune_argument()
+@machine_option
+@role_option
+@lab_option
+@json_option
+@inventories_option
+def plan(**asked: Any) -> None:  # noqa: ANN401 click's own
+    """Show what apply would change, with diffs; change nothing."""
+    _run("plan", **asked)
+
+
+@click.command()
+@commune_argument()
+@machine_option
+@role_option
+@lab_option
+@json_option
+@inventories_option
+def apply(**asked: Any) -> None:  # noqa: ANN401 click's own
+    """Make the commune's machines what its inventory says: the gateway, then servers, then the rest at once.
+
+    The work is shipped to each machine and runs there: the line may drop, and the laptop follows when it is back. A
+    machine that fails stops what depends on it, not its siblings. A second apply changes nothing.
+    """
+    _run("apply", **asked)
+
+
+@click.command()
+@commune_argument()
+@machine_option
+@role_option
+@lab_option
+@click.option("--junit", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Also as JUnit XML.")
+@click.option("--html", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Also as one HTML page.")
+@json_option
+@inventories_option
+def verify(junit: Path | None, html: Path | None, **asked: Any) -> None:  # noqa: ANN401 click's own
+    """Prove that the commune works: every role's checks, run on the machines, with real packets between them.
+
+    Each failure says the next step. What depends on a failed base is skipped, with the reason.
+    """
+    _run("verify", **asked, junit=junit, html=html)
+
+
+def _run(
+    action: Action,
+    *,
+    commune: str,
+    machines: tuple[str, ...],
+    roles: tuple[str, ...],
+    lab: bool,
+    as_json: bool,
+    inventories: Path,
+    junit: Path | None = None,
+    html: Path | None = None,
+) -> None:
+    commune_folder(inventories, commune)
+    with troubles():
+        target = open_target(inventories, commune, lab=lab)
+        wanted = known(machines, (*target.managed, *_points(target, action)), "machine", commune)
+        only = known(roles, target.roles, "role", commune)
+        _look_at_lab(commune) if lab else _record_addresses(target, action)
+        port = ensure_cache() if action == "apply" else None
+        proxy = f"http://127.0.0.1:{ON_MACHINE_PROXY_PORT}" if port else None
+        sent = requests(target, action, machines=wanted, roles=only, package_proxy=proxy)
+        picture = Picture(sent)
+        begun = time.monotonic()
+        try:
+            _follow(target, sent, picture, port, as_json=as_json)
+        except KeyboardInterrupt:
+            click.echo(_STILL_ON.format(commune=commune, lab=" --lab" if lab else ""), err=True)
+            raise
+    line = summary(action, commune, picture, time.monotonic() - begun)
+    notes = not_probed(target, sent) if action == "verify" and not (machines or roles) else ()
+    _write_reports(junit, html, target, picture)
+    _print(action, picture, line, notes, as_json=as_json)
+    click.get_current_context().exit(exit_code(picture))
+
+
+def _look_at_lab(commune: str) -> None:
+    if not lab_status(commune):
+        raise OutOfReach(f"the lab of {commune} is down; lienxa lab up {commune}")
+
+
+def _record_addresses(target: Target, action: Action) -> None:
+    """What is given out for good is written down before anything is told of it."""
+    if action == "apply":
+        for file in write_plan(target.inventory, (target.commune,)):
+            click.echo(f"{file}: new addresses recorded; commit it", err=True)
+
+
+def _points(target: Target, action: Action) -> tuple[str, ...]:
+    return tuple(vantage_points(target)) if action == "verify" else ()
+
+
+def _follow(
+    target: Target, sent: Mapping[str, Request], picture: Picture, port: int | None, *, as_json: bool
+) -> None:
+    jobs = [Job(machine, request, port) for machine, request in sent.items()]
+    if as_json:
+        run_fleet(jobs, target.access, _both(picture, JsonLines(sys.stdout)))
+        return
+    with progress(make_console(), picture) as shown:
+        run_fleet(jobs, target.access, _both(picture, shown))
+
+
+def _both(first: Listener, second: Listener) -> Listener:
+    def listen(update: Update) -> None:
+        first(update)
+        second(update)
+
+    return listen
+
+
+def _print(
+    action: Action, picture: Picture, line: Mapping[str, Any], notes: tuple[str, ...], *, as_json: bool
+) -> None:
+    if as_json:
+        lines = JsonLines(sys.stdout)
+        for note in notes:
+            lines.line({"event": "note", "text": note})
+        lines.line(line)
+        return
+    console = make_console()
+    if action == "plan":
+        print_plan(console, picture)
+    print_outcome(console, picture, line, notes)
+
+
+def _write_reports(junit: Path | None, html: Path | None, target: Target, picture: Picture) -> None:
+    if junit:
+        junit.write_text(junit_xml(target.site, picture), encoding="utf-8")
+    if html:
+        html.write_text(html_page(target.site, picture), encoding="utf-8")

@@ -1,0 +1,152 @@
+"""One commune, ready to be worked with: its site, the way to its machines, and what each is asked to do.
+
+In the field all of it comes from the inventory; with `--lab` it is the same commune as its rehearsal has it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from deploy.fleet.access import Access
+from deploy.fleet.field import field_access
+from deploy.fleet.origin import origin
+from deploy.inventory.identity import configured_keys
+from deploy.inventory.loading import Inventory, load
+from deploy.inventory.resolve import Resolved, resolve
+from deploy.inventory.secrets import SecretsFor, secrets_from, stand_in_secrets
+from deploy.inventory.site import Site
+from deploy.lab.keys import facts
+from deploy.lab.lab import access as lab_access
+from deploy.lab.laptop import state_dir
+from deploy.lab.rehearsal import TINH, rehearse
+from deploy.order import Order, Request, make_orders
+from deploy.probes import Probe, probes_from
+from deploy.site import CATALOG
+
+Action = Literal["apply", "plan", "verify"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A commune, in the field or in the lab."""
+
+    inventories: Path
+    commune: str
+    lab: bool
+    inventory: Inventory
+    resolved: Resolved
+    site: Site
+    """The rehearsed one in the lab."""
+    access: Access
+
+    @property
+    def managed(self) -> tuple[str, ...]:
+        """The machines that lienxa logs in to, gateway first, then as written."""
+        gateway = self.site.gateway.name
+        others = (machine.name for machine in self.site.machines if machine.managed and machine.name != gateway)
+        return (gateway, *others)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Every role of some machine."""
+        return tuple(dict.fromkeys(role for machine in self.site.machines for role in machine.roles))
+
+    def orders(self) -> dict[str, Order]:
+        """What every managed machine has to become. Raises UserError for a secret that is missing or not for us."""
+        return make_orders(self.site, self.resolved.options, self._secrets(), CATALOG)
+
+    def _secrets(self) -> SecretsFor:
+        if self.lab:
+            return stand_in_secrets(state_dir(self.commune) / "secrets.json")
+        return secrets_from(self.inventories / self.commune / "secrets.yaml", configured_keys())
+
+
+def open_target(inventories: Path, commune: str, *, lab: bool) -> Target:
+    """Read and resolve a commune. Raises BadInventory, and UserError where there is no such commune."""
+    inventory = load(inventories, CATALOG)
+    resolved = resolve(inventory, commune)
+    if lab:
+        site = rehearse(resolved.site, facts(commune))
+        return Target(inventories, commune, lab, inventory, resolved, site, lab_access(site))
+    access = field_access(resolved.site, resolved.ssh, inventories / commune / "known_hosts")
+    return Target(inventories, commune, lab, inventory, resolved, resolved.site, access)
+
+
+def requests(
+    target: Target,
+    action: Action,
+    *,
+    machines: Iterable[str] = (),
+    roles: tuple[str, ...] = (),
+    package_proxy: str | None = None,
+) -> dict[str, Request]:
+    """A request per machine (all managed ones, or those named); for `verify` with its probes."""
+    asked = origin(target.inventories, target.commune)
+    orders = target.orders()
+    wanted = tuple(machines)
+    if action == "verify":
+        orders |= {name: Order(machine=name, site=target.site, roles=()) for name in vantage_points(target)}
+    return {
+        name: Request(
+            run=new_run(),
+            action=action,
+            order=order,
+            by=asked.by,
+            commit=asked.commit,
+            clean=asked.clean,
+            only_roles=roles,
+            probes=_probes(target, name, roles) if action == "verify" else (),
+            package_proxy=package_proxy,
+            lab=target.lab,
+        )
+        for name, order in orders.items()
+        if not wanted or name in wanted
+    }
+
+
+def new_run(now: datetime | None = None) -> str:
+    """Unique, and sorted by time."""
+    return f"{now or datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+
+
+def vantage_points(target: Target) -> dict[str, str | None]:
+    """Machines that only send probes, and the zone they stand in (None: outside). They exist in the lab alone."""
+    if not target.lab:
+        return {}
+    guests: dict[str, str | None] = {m.name: m.zone for m in target.site.machines if not m.managed}
+    return {name: zone for name, zone in (guests | {TINH: None}).items() if name in target.access.hosts}
+
+
+def not_probed(target: Target, asked: Iterable[str]) -> tuple[str, ...]:
+    """A sentence for every zone from which nothing is probed, because none of the asked machines stands there."""
+    points = vantage_points(target)
+    gateway = target.site.gateway.name
+    standing = {
+        points[name] if name in points else target.site.machine(name).zone for name in asked if name != gateway
+    }
+    notes = [
+        f"not probed from zone {zone.name}: no machine of ours stands there"
+        for zone in target.site.zones
+        if zone.name not in standing
+    ]
+    return (*notes, *(() if None in standing else ("not probed from outside: no machine of ours stands there",)))
+
+
+def _probes(target: Target, name: str, roles: tuple[str, ...]) -> tuple[Probe, ...]:
+    points: Mapping[str, str | None] = vantage_points(target)
+    if name in points:
+        probes = probes_from(target.site, points[name], name, _outside(target))
+    else:
+        probes = probes_from(target.site, target.site.machine(name).zone, name)
+    return tuple(probe for probe in probes if not roles or probe.role in roles)
+
+
+def _outside(target: Target) -> dict[str, str]:
+    """The gateway as it is seen from the uplink's side: in the lab that is where the laptop reaches it."""
+    gateway = target.site.gateway.name
+    return {gateway: target.access.hosts[gateway]}
