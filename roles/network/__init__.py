@@ -7,8 +7,19 @@ its reserved address (Kea) and its name (Unbound), and the time (chrony), also w
 
 from __future__ import annotations
 
-from deploy.inventory.role import EVERY_ZONE, MANAGEMENT_ONLY, Port, Role, Unit
+from deploy.inventory.role import EVERY_ZONE, MANAGEMENT_ONLY, Port, Role, Secret, Unit
+from deploy.inventory.site import Site
 from roles.network.options import Options
+
+
+def secrets(options: Options, site: Site) -> tuple[Secret, ...]:
+    """The passwords of lines that ask for one."""
+    return tuple(
+        Secret(f"pppoe_{uplink.name}", f"Password of the line {uplink.name}, from its provider", generated=False)
+        for uplink in site.uplinks
+        if uplink.method == "pppoe"
+    )
+
 
 ROLE = Role(
     name="network",
@@ -37,4 +48,5 @@ ROLE = Role(
         Port(9100, "tcp", MANAGEMENT_ONLY, "measurements for Prometheus", unit="prometheus-node-exporter"),
     ),
     needs=("base",),
+    secrets=secrets,
 )

@@ -24,6 +24,10 @@ PPPOE_UNIT = "/etc/systemd/system/lienxa-pppoe@.service"
 
 CHECK_RULES = "nft -c -f {}"
 CHECK_KEA = "kea-dhcp4 -t {}"
+CHECK_BLOCKED = (
+    r"""printf 'server:\n module-config: "respip iterator"\nrpz:\n name: blocked.lienxa.\n zonefile: "%s"\n' {} >{}.conf"""
+    " && unbound-checkconf {}.conf"
+)
 CHECK_UNBOUND = "unbound-checkconf {}"
 CHECK_TIME = "chronyd -p -f {} >/dev/null"
 
@@ -100,7 +104,7 @@ def _pppoe(ctx: Context[Options]) -> None:
 
 
 def _names(ctx: Context[Options]) -> None:
-    place(ctx, BLOCKED)
+    place(ctx, BLOCKED, validate=CHECK_BLOCKED)
     if ctx.site.upstream.trust_anchors:
         # Two sources of anchors for one name do not go together; only a lab has anchors of its own.
         absent(ROOT_ANCHOR)

@@ -1,0 +1,43 @@
+"""The host firewall of each kind of machine, through nft."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from render_sites import SITES
+from rendering import context, rendered
+
+from deploy.inventory.role import Kind
+from deploy.inventory.site import Site
+from roles.firewall import tasks
+from roles.firewall.rules import openings
+
+Accepted = Callable[..., None]
+HOSTS = [
+    pytest.param(which, machine.name, id=f"{name}-{machine.name}")
+    for name, which in SITES.items()
+    if name in {"trunk", "ipv6"}
+    for machine in which.machines
+    if machine.kind not in {Kind.GATEWAY, Kind.UNMANAGED}
+]
+
+
+@pytest.mark.parametrize("log_refused", [True, False])
+@pytest.mark.parametrize(("which", "name"), HOSTS)
+def test_nft_takes_the_rules(which: Site, name: str, log_refused: bool, accepted: Accepted) -> None:
+    ctx = context(which, name, "firewall", log_refused=log_refused)
+    text = rendered(ctx, tasks.RULES, openings=openings(which, which.machine(name)))
+    accepted(text, "nftables.conf", f"{tasks.CHECK} && nft -f {{}} && nft -f {{}}")
+
+
+def test_ssh_is_open_to_management_and_to_the_gateway_s_side() -> None:
+    which = SITES["trunk"]
+    (opening,) = openings(which, which.machine("vp01"))
+    assert opening.ports == (22,)
+    assert opening.sources == (str(which.zone("management").network), str(which.zone("office").gateway))
+
+
+def test_ipv6_gets_its_own_opening() -> None:
+    which = SITES["ipv6"]
+    assert {opening.family for opening in openings(which, which.machine("vp01"))} == {"ip", "ip6"}

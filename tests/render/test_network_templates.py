@@ -1,0 +1,164 @@
+"""The gateway's configuration, each file through the daemon that will read it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+from render_sites import PPPOE, SITES, STATIC, site
+from rendering import context, rendered
+
+from deploy.inventory.role import Kind
+from deploy.inventory.site import Site
+from deploy.runner.context import Context
+from roles.network import tasks, wiring
+
+Accepted = Callable[..., None]
+OPTIONS = {
+    "block_list": ["xau.example", "doc.hai.example"],
+    "names": {"portal": "10.52.0.9", "ky.so.vn": "10.52.0.8"},
+}
+
+
+def network_context(which: Site, **options: object) -> Context:
+    return context(which, "gw1", "network", **{**OPTIONS, **options})
+
+
+def make_interfaces(which: Site) -> str:
+    """Kea's checker asks for the interfaces; VLANs and dummies are not in every kernel, any kind will do."""
+    names = [zone.interface for zone in which.zones]
+    return "; ".join(f"ip link add {name} type veth peer name p{number}" for number, name in enumerate(names))
+
+
+def test_nft_takes_the_rules(any_site: Site, accepted: Accepted) -> None:
+    accepted(rendered(network_context(any_site), tasks.RULES), "nftables.conf", tasks.CHECK_RULES)
+
+
+def test_loading_the_rules_twice_gives_the_same_table(any_site: Site, accepted: Accepted) -> None:
+    script = (
+        "nft -f {} && nft -s list table inet lienxa >/dev/null && nft -s list ruleset | sha256sum >{}.1;"
+        "nft -f {}; nft -s list ruleset | sha256sum | cmp - {}.1"
+    )
+    accepted(rendered(network_context(any_site), tasks.RULES), "nftables.conf", f"nft -c -f {{}}; {script}")
+
+
+def test_rules_of_other_programs_stay(accepted: Accepted) -> None:
+    accepted(
+        rendered(network_context(SITES["trunk"]), tasks.RULES),
+        "nftables.conf",
+        "nft list ruleset >/dev/null; nft -f {}; nft list table ip other >/dev/null",
+        before="nft add table ip other",
+    )
+
+
+def test_kea_takes_the_leases(any_site: Site, accepted: Accepted) -> None:
+    text = rendered(network_context(any_site), tasks.KEA)
+    accepted(text, "kea-dhcp4.conf", "kea-dhcp4 -t {}", before=make_interfaces(any_site))
+
+
+def test_every_machine_with_a_mac_has_its_reservation() -> None:
+    which = SITES["trunk"]
+    text = re.sub(r"^\s*//.*$", "", rendered(network_context(which), tasks.KEA), flags=re.MULTILINE)
+    subnets = json.loads(text)["Dhcp4"]["subnet4"]
+    given = {one["hw-address"]: one["ip-address"] for subnet in subnets for one in subnet["reservations"]}
+    assert given == {m.mac: str(m.address) for m in which.machines if m.kind is not Kind.GATEWAY}
+
+
+def test_only_guests_have_a_pool_and_a_short_lease() -> None:
+    text = re.sub(r"^\s*//.*$", "", rendered(network_context(SITES["trunk"]), tasks.KEA), flags=re.MULTILINE)
+    subnets = {one["id"]: one for one in json.loads(text)["Dhcp4"]["subnet4"]}
+    assert [number for number, one in subnets.items() if one["pools"]] == [50]
+    assert subnets[50]["valid-lifetime"] < subnets[20]["valid-lifetime"]
+
+
+@pytest.mark.parametrize("dnssec", [True, False])
+def test_unbound_takes_the_names(any_site: Site, dnssec: bool, accepted: Accepted, tmp_path: Path) -> None:
+    ctx = network_context(any_site, dnssec=dnssec, insecure_domains=["tslcd.example"])
+    blocked = rendered(ctx, tasks.BLOCKED)
+    text = rendered(ctx, tasks.UNBOUND, ipv6=True)
+    accepted(blocked, "lienxa-blocked.zone", tasks.CHECK_BLOCKED)
+    accepted(text.replace(tasks.BLOCKED, str(tmp_path / "lienxa-blocked.zone")), "lienxa.conf", tasks.CHECK_UNBOUND)
+    assert "\nxau.example IN CNAME ." in blocked
+    assert "*.xau.example IN CNAME ." in blocked
+
+
+def test_names_go_both_ways() -> None:
+    text = rendered(network_context(SITES["trunk"]), tasks.UNBOUND)
+    assert 'local-data: "vp01.xa-mau.gialai.gov.vn. 300 IN A 10.52.0.140"' in text
+    assert 'local-data-ptr: "10.52.0.140 300 vp01.xa-mau.gialai.gov.vn."' in text
+    assert 'local-data: "gw1.office.xa-mau.gialai.gov.vn. 300 IN A 10.52.0.129"' in text
+    assert 'local-data: "portal.xa-mau.gialai.gov.vn. 300 IN A 10.52.0.9"' in text
+    assert 'local-data: "ky.so.vn. 300 IN A 10.52.0.8"' in text
+    assert [line.split('"')[1] for line in text.splitlines() if line.endswith(" static")] == [
+        "0.52.10.in-addr.arpa.",
+        "1.52.10.in-addr.arpa.",
+        "2.52.10.in-addr.arpa.",
+        "3.52.10.in-addr.arpa.",
+    ]
+
+
+def test_chrony_takes_its_part(any_site: Site, accepted: Accepted) -> None:
+    accepted(rendered(network_context(any_site), tasks.TIME), "lienxa.conf", tasks.CHECK_TIME)
+
+
+@pytest.mark.parametrize("which", SITES.values(), ids=list(SITES))
+def test_networkd_files_are_complete(which: Site) -> None:
+    ctx = network_context(which)
+    texts = {
+        file.path: rendered(ctx, "", template=f"network{tasks.NETWORKD}/{file.template}.j2", **file.values)
+        for file in wiring.network_files(which)
+    }
+    for zone in which.zones:
+        text = texts[f"10-lienxa-{zone.interface}.network"]
+        assert f"Address={zone.gateway}/{zone.network.prefixlen}\n" in text
+        assert ("IPv6SendRA=yes" in text) == bool(zone.network6)
+        assert (f"10-lienxa-{zone.interface}.netdev" in texts) == bool(zone.trunk)
+        if zone.trunk:
+            assert f"VLAN={zone.interface}\n" in texts["10-lienxa-lan0.network"]
+    for text in texts.values():
+        assert_parses(text)
+
+
+def assert_parses(text: str) -> None:
+    for line in text.splitlines():
+        assert re.fullmatch(r"|#.*|\[[A-Za-z0-9]+\]|[A-Za-z0-9]+=\S.*", line), line
+
+
+def test_pppd_takes_the_line(accepted: Accepted) -> None:
+    which = site(uplinks=(PPPOE,))
+    ctx = network_context(which)
+    values = {"uplink": PPPOE, "device": wiring.device(PPPOE), "password": ctx.secrets["pppoe_vnpt"], "ipv6": False}
+    text = rendered(ctx, "", template="network/etc/ppp/peers/uplink.j2", **values)
+    # `dryrun` prints what pppd would do and ends; the port has to be there.
+    command = "pppd file {} dryrun nodetach"
+    accepted(
+        text, "lienxa-vnpt", command, before="ip link add wan2 type veth peer name p0; test -e /dev/ppp || exit 0"
+    )
+
+
+def test_systemd_takes_the_line_s_unit(accepted: Accepted) -> None:
+    text = rendered(network_context(SITES["pppoe"]), tasks.PPPOE_UNIT)
+    accepted(text, "lienxa-pppoe@vnpt.service", "systemd-analyze verify --man=no {}")
+
+
+def test_outside_is_the_interface_that_carries_the_packets() -> None:
+    rules = rendered(network_context(site(uplinks=(STATIC, PPPOE))), tasks.RULES)
+    assert 'set outside { type ifname; elements = { "wan1", "ppp-vnpt" }; }' in rules
+
+
+def test_no_rule_leads_from_guests_inside() -> None:
+    rules = rendered(network_context(SITES["trunk"]), tasks.RULES)
+    forward = rules.partition("chain forward")[2].partition("chain refuse")[0]
+    inside = [line for line in forward.splitlines() if "ip daddr 10.52." in line and "accept" in line]
+    assert inside
+    assert not [line for line in inside if '"lan0.50"' in line]
+
+
+def test_reverse_zones_of_small_and_large_prefixes() -> None:
+    assert wiring.reverse_zones(IPv4Network("10.52.0.0/16")) == ("52.10.in-addr.arpa",)
+    assert wiring.reverse_zones(IPv4Network("10.52.7.128/25")) == ("7.52.10.in-addr.arpa",)
+    assert len(wiring.reverse_zones(IPv4Network("10.52.0.0/15"))) == 2
