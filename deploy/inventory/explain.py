@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.inventory.loading import ADDRESSES_FILE, Commune, Inventory
+from deploy.inventory.loading import Commune, Inventory
 from deploy.inventory.merge import Layer, merge, origin
 from deploy.inventory.problems import BadInventory, Problem, allowed
 from deploy.inventory.role import Kind
@@ -22,14 +23,15 @@ class Origin:
     value: object
     """As JSON has it."""
     said_by: str
-    """`province`, `commune`, `machine vp01`, `default of role base`, `address plan`, `addresses.yaml`."""
+    """`province`, `commune`, `machine vp01`, `default of role base`, `given before`, `address plan, …`."""
     file: str | None = None
     """None where nobody wrote it."""
     line: int | None = None
 
     def __str__(self) -> str:
         where = f" ({self.file}:{self.line})" if self.file else ""
-        return f"{self.key} = {self.value}: {self.said_by}{where}"
+        value = self.value if isinstance(self.value, str) else json.dumps(self.value, ensure_ascii=False)
+        return f"{self.key} = {value}: {self.said_by}{where}"
 
 
 def explain(inventory: Inventory, slug: str, key: str) -> tuple[Origin, ...]:
@@ -37,7 +39,8 @@ def explain(inventory: Inventory, slug: str, key: str) -> tuple[Origin, ...]:
 
     Keys: `<role>.<option>` (as for a machine that writes no options of its own),
     `machines.<machine>.<role>.<option>`, `machines.<machine>.address`, `zones.<zone>.network`, and any path of
-    `commune.yaml` or, below `province.`, of `province.yaml`. A part of a path (`base`, `machines.vp01`) explains all below it.
+    `commune.yaml` or, below `province.`, of `province.yaml`. Part of a path (`base`, `machines.vp01`) explains all
+    below it.
     """
     commune = inventory.commune(slug)
     steps = tuple(int(part) if part.isdigit() else part for part in re.split(r"\.|\[|\]\.?", key) if part)
@@ -66,7 +69,7 @@ def _found(inventory: Inventory, commune: Commune, steps: tuple[str | int, ...])
         yield from _of_machine(inventory, commune, str(steps[1]), str(steps[2]), steps)
     else:
         yield from _written("commune", commune.source, steps)
-        yield from _planned(inventory, commune, steps)
+        yield from _planned(commune, steps)
         if steps[0] == "machines" and len(steps) == 2 and steps[1] in commune.file.machines:
             for role in commune.options[str(steps[1])]:
                 yield from _of_machine(inventory, commune, str(steps[1]), role, (*steps, role))
@@ -117,18 +120,27 @@ def _written(said_by: str, source: Source, steps: Steps, prefix: str = "") -> It
         yield Origin(prefix + ".".join(map(str, whole)), value, said_by, source.file, line)
 
 
-def _planned(inventory: Inventory, commune: Commune, steps: Steps) -> Iterator[Origin]:
+def _planned(commune: Commune, steps: Steps) -> Iterator[Origin]:
     """Addresses and networks that `commune.yaml` leaves open."""
     for path, value in _all_planned(commune):
         if path[: len(steps)] != tuple(steps):
             continue
-        recorded = commune.recorded.networks if path[0] == "zones" else commune.recorded.addresses
-        if path[1] in recorded:
-            yield Origin(
-                ".".join(path), value, ADDRESSES_FILE, str(inventory.folder / commune.slug / ADDRESSES_FILE), 1
-            )
+        place = _place(commune, path)
+        if commune.record is not None and place is not None:
+            line = commune.record.line(place)
+            yield Origin(".".join(path), value, "given before", commune.record.file, line)
         else:
             yield Origin(".".join(path), value, "address plan, not recorded yet")
+
+
+def _place(commune: Commune, path: Sequence[str]) -> tuple[str, ...] | None:
+    """Where a network or address as it is planned stands in the record; None if it does not."""
+    name, planned, recorded = path[1], commune.plan.given, commune.recorded
+    if path[0] == "zones":
+        return ("zones", name, "network") if recorded.networks.get(name) == planned.networks[name] else None
+    if recorded.addresses.get(name) != planned.addresses[name]:
+        return None
+    return ("zones", planned.addresses[name][0], "machines", name)
 
 
 def _all_planned(commune: Commune) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -19,13 +19,27 @@ from deploy.inventory.models import AddressesFile, CommuneFile, ProvinceFile
 from deploy.inventory.problems import BadInventory, Problem, allowed
 from deploy.inventory.role import Catalog, Kind, Options, Purpose
 from deploy.inventory.rules import Draft, check_commune, check_province, check_together
-from deploy.inventory.sentences import fit
+from deploy.inventory.sentences import Place, fit
 from deploy.inventory.yaml_source import Source, read
 
 __all__ = ["BadInventory", "Commune", "Inventory", "Problem", "load"]
 
 PROVINCE_FILE, COMMUNE_FILE, ADDRESSES_FILE = "province.yaml", "commune.yaml", "addresses.yaml"
 SCHEMA_FOLDER = "schema"
+PROVINCE_STAND_INS: dict[Place, object] = {
+    ("province",): {"name": "?", "slug": "x", "code": "0", "domain": "x.vn"},
+    ("supernet",): "0.0.0.0/0",
+}
+COMMUNE_STAND_INS: dict[Place, object] = {
+    ("commune",): {"name": "?", "slug": "x", "code": "00000", "prefix": "0.0.0.0/8"},
+    ("commune", "name"): "?",
+    ("commune", "slug"): "x",
+    ("commune", "code"): "00000",
+    ("commune", "prefix"): "0.0.0.0/8",
+    ("zones",): {},
+    ("machines",): {},
+}
+"""What stands in for parts that are wrong and needed, so that the rest of the file is looked at all the same."""
 NAMED_AFTER = {
     "server": Purpose.SERVER,
     "management": Purpose.MANAGEMENT,
@@ -43,6 +57,8 @@ class Commune:
     source: Source
     recorded: Given
     """What `addresses.yaml` says was given out."""
+    record: Source | None
+    """That file, if there is one."""
     plan: Plan
     options: Mapping[str, Mapping[str, Options]]
     """By machine and role, merged from all levels."""
@@ -77,8 +93,8 @@ def load(folder: Path, catalog: Catalog) -> Inventory:
     province = reading.province()
     for path in _commune_folders(folder):
         reading.commune(path)
-    if province is not None:
-        reading.problems += check_together(province[0], [draft for draft, _ in reading.drafts])
+    reserved = province[0].reserved if province else ()
+    reading.problems += check_together(reserved, [draft for draft, _, _ in reading.drafts])
     inventory = reading.finish(province)
     if inventory is None or reading.problems:
         raise BadInventory(reading.problems)
@@ -110,7 +126,7 @@ class _Reading:
     folder: Path
     catalog: Catalog
     problems: list[Problem] = field(default_factory=list)
-    drafts: list[tuple[Draft, Given]] = field(default_factory=list)
+    drafts: list[tuple[Draft, Given, Source | None]] = field(default_factory=list)
 
     def province(self) -> tuple[ProvinceFile, Source] | None:
         file = self.folder / PROVINCE_FILE
@@ -123,8 +139,9 @@ class _Reading:
         self.problems += problems
         if source is None:
             return None
-        province, problems = fit(ProvinceFile, source)
-        self.problems += problems
+        fitted = fit(ProvinceFile, source, PROVINCE_STAND_INS)
+        self.problems += fitted.problems
+        province = fitted.file
         if province is None:
             return None
         self.problems += check_province(province, source)
@@ -133,41 +150,46 @@ class _Reading:
 
     def commune(self, folder: Path) -> None:
         file = folder / COMMUNE_FILE
+        if not file.exists():
+            message = "there is no commune.yaml beside this folder's other files; `lienxa new` writes one"
+            self.problems.append(Problem(str(file), 1, message))
+            return
         source, problems = read(file, str(file))
         self.problems += problems
         if source is None:
             return
-        written, problems = fit(CommuneFile, source)
-        self.problems += problems
-        if written is None:
+        fitted = fit(CommuneFile, source, COMMUNE_STAND_INS)
+        self.problems += fitted.problems
+        if fitted.file is None:
             return
-        draft = Draft(folder.name, written, source)
+        draft = Draft(folder.name, fitted.file, source, fitted.cut)
         self.problems += check_commune(draft)
-        self.drafts.append((draft, self._recorded(folder)))
+        self.drafts.append((draft, *self._recorded(folder)))
 
-    def _recorded(self, folder: Path) -> Given:
+    def _recorded(self, folder: Path) -> tuple[Given, Source | None]:
         file = folder / ADDRESSES_FILE
         if not file.exists():
-            return Given()
+            return Given(), None
         source, problems = read(file, str(file))
+        self.problems += problems
         if source is None:
-            self.problems += problems
-            return Given()
-        record, more = fit(AddressesFile, source)
-        self.problems += [*problems, *more]
-        if record is None:
-            return Given()
-        self.problems += _check_record(record, source)
-        return _given(record)
+            return Given(), None
+        fitted = fit(AddressesFile, source)
+        self.problems += fitted.problems
+        if fitted.file is None:
+            return Given(), None
+        self.problems += _check_record(fitted.file, source)
+        return _given(fitted.file), source
 
     def finish(self, province: tuple[ProvinceFile, Source] | None) -> Inventory | None:
         communes: dict[str, Commune] = {}
         shared: dict[str, Options] = {}
-        for draft, recorded in self.drafts:
+        for draft, recorded, record in self.drafts:
             plan = _plan(draft.file, recorded)
-            self.problems += [draft.problem(complaint.path, complaint.message) for complaint in plan.complaints]
+            if draft.has_prefix:
+                self.problems += [draft.problem(complaint.path, complaint.message) for complaint in plan.complaints]
             options = self._options(draft, province, shared)
-            communes[draft.slug] = Commune(draft.slug, draft.file, draft.source, recorded, plan, options)
+            communes[draft.slug] = Commune(draft.slug, draft.file, draft.source, recorded, record, plan, options)
         if province is None:
             return None
         return Inventory(self.folder, province[0], province[1], communes, self.catalog)

@@ -62,7 +62,7 @@ def role_options(role: Role, layers: Sequence[Layer]) -> Options:
         return role.options.model_validate(values)
     except ValidationError as error:
         details = error.errors(include_url=False)
-    raise BadOptions([_blame(role, layers, detail, values) for detail in details])
+    raise BadOptions([_blame(role, layers, detail) for detail in details])
 
 
 def check_layer(layer: Layer, catalog: Catalog) -> Iterator[Problem]:
@@ -79,7 +79,7 @@ def check_layer(layer: Layer, catalog: Catalog) -> Iterator[Problem]:
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 if detail["type"] != "missing" and detail["loc"]:
-                    yield problem(layer.source, role.options, detail, values, at)
+                    yield problem(layer.source, role.options, detail, at)
 
 
 def origin(layers: Sequence[Layer], role: str, steps: Sequence[str | int]) -> Layer | None:
@@ -108,11 +108,11 @@ def _item(here: object, step: str | int) -> object:
     return _NOTHING
 
 
-def _blame(role: Role, layers: Sequence[Layer], detail: ErrorDetails, values: object) -> Problem:
+def _blame(role: Role, layers: Sequence[Layer], detail: ErrorDetails) -> Problem:
     steps = [step for step in detail["loc"] if step != "[key]"]
     layer = origin(layers, role.name, steps[:-1] if detail["type"] == "missing" else steps)
     if layer is not None and steps:
-        return problem(layer.source, role.options, detail, values, (*layer.at, role.name))
+        return problem(layer.source, role.options, detail, (*layer.at, role.name))
     last = layer or layers[-1]
     text = sentence(role.options, detail, ("options", role.name)).removeprefix(": ")
     return Problem(last.source.file, last.source.key_line((*last.at, role.name)), text)

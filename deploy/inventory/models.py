@@ -259,9 +259,9 @@ class CommuneFile(Written):
     """`commune.yaml`: one commune."""
 
     commune: CommuneHead = Field(description="Name, code and prefix of the commune.")
-    zones: dict[Label, ZoneWritten] = Field(min_length=1, description="Network segments by name.")
+    zones: dict[Label, ZoneWritten] = Field(description="Network segments by name; at least one.")
     uplinks: tuple[UplinkWritten, ...] = Field((), description="Lines out, the preferred one first.")
-    machines: dict[Label, MachineWritten] = Field(min_length=1, description="Machines by host name.")
+    machines: dict[Label, MachineWritten] = Field(description="Machines by host name; one of them is the gateway.")
     services: ServicesWritten = Field(ServicesWritten(), description="What the commune offers its people.")
     people: tuple[PersonWritten, ...] = Field((), description="The officials.")
     options: OptionsByRole = Field({}, description="Options of roles, for every machine of this commune.")

@@ -108,10 +108,10 @@ def _province(path: Path, raw: bytes) -> ProvinceFile:
     source, problems = parse(raw, str(path))
     if source is None:
         raise BadInventory(problems)
-    file, more = fit(ProvinceFile, source)
-    if file is None or problems or more:
-        raise BadInventory([*problems, *more])
-    return file
+    fitted = fit(ProvinceFile, source)
+    if fitted.file is None or problems or fitted.problems:
+        raise BadInventory([*problems, *fitted.problems])
+    return fitted.file
 
 
 _NETWORKS = re.compile(r"^[^#\n]*?\b(?:prefix|network):\s*[\"']?([0-9./]+)", re.MULTILINE)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from deploy.inventory.models import CommuneFile, MachineWritten, ProvinceFile, UplinkWritten
 from deploy.inventory.problems import Problem, allowed
 from deploy.inventory.role import Kind, Purpose
+from deploy.inventory.sentences import Place
 from deploy.inventory.yaml_source import Source, Steps
 
 UPLINK, TRUNK = "uplink", "trunk"
@@ -24,6 +25,23 @@ class Draft:
     """Name of its folder."""
     file: CommuneFile
     source: Source
+    cut: frozenset[Place] = frozenset()
+    """What of the source is not in the file, for it was wrong."""
+
+    @property
+    def has_prefix(self) -> bool:
+        """Whether its prefix is the one written, not a stand-in."""
+        return not self.cut & {("commune",), ("commune", "prefix")}
+
+    def listed(self, section: str) -> list[int]:
+        """Positions in the source of what is left of a list."""
+        written = self.source.data.get(section)
+        count = len(written) if isinstance(written, list) else 0
+        return [number for number in range(count) if (section, number) not in self.cut]
+
+    def whole(self, section: str) -> bool:
+        """Whether nothing was taken out of a list."""
+        return not any(place[0] == section for place in self.cut)
 
     def names(self, section: str) -> list[str]:
         """What is written below `zones` or `machines`, also where it is wrong otherwise."""
@@ -52,20 +70,21 @@ def check_province(province: ProvinceFile, source: Source) -> Iterator[Problem]:
             yield source.problem(("support", "keys", number), message)
 
 
-def check_together(province: ProvinceFile, drafts: Iterable[Draft]) -> Iterator[Problem]:
+def check_together(reserved: Iterable[IPv4Network], drafts: Iterable[Draft]) -> Iterator[Problem]:
     """What is wrong between communes, and between them and what the province reserves."""
-    drafts = list(drafts)
+    everyone, reserved = list(drafts), tuple(reserved)
+    drafts = [draft for draft in everyone if draft.has_prefix]
     prefixes = [(draft.file.commune.prefix, draft) for draft in drafts]
     for later, earlier in _overlapping(prefixes):
         message = f"prefix {later[0]} overlaps {earlier[0]} of {earlier[1].slug} ({_where(earlier[1])})"
         yield later[1].problem(("commune", "prefix"), message)
     for draft in drafts:
-        for reserved in province.reserved:
-            if draft.file.commune.prefix.overlaps(reserved):
-                message = f"prefix {draft.file.commune.prefix} overlaps {reserved}, which province.yaml reserves"
+        for network in reserved:
+            if draft.file.commune.prefix.overlaps(network):
+                message = f"prefix {draft.file.commune.prefix} overlaps {network}, which province.yaml reserves"
                 yield draft.problem(("commune", "prefix"), message)
-    yield from _same_codes(drafts)
-    yield from _prefixes6(drafts)
+    yield from _same_codes(everyone)
+    yield from _prefixes6(everyone)
 
 
 def _where(draft: Draft) -> str:
@@ -89,6 +108,8 @@ def _overlapping(owned: Iterable[Owned[NetworkType]]) -> Iterator[tuple[Owned[Ne
 def _same_codes(drafts: Iterable[Draft]) -> Iterator[Problem]:
     seen: dict[str, Draft] = {}
     for draft in drafts:
+        if draft.cut & {("commune",), ("commune", "code")}:
+            continue
         code = draft.file.commune.code
         if code in seen:
             message = f"code {code} is {seen[code].slug}'s already"
@@ -115,12 +136,16 @@ def _prefixes6(drafts: Iterable[Draft]) -> Iterator[Problem]:
 
 def _head(draft: Draft) -> Iterator[Problem]:
     slug = draft.file.commune.slug
+    if draft.cut & {("commune",), ("commune", "slug")}:
+        return
     if slug != draft.slug:
         message = f"commune.slug is '{slug}', but the folder is '{draft.slug}'; they must be the same"
         yield draft.problem(("commune", "slug"), message)
 
 
 def _zones(draft: Draft) -> Iterator[Problem]:
+    if draft.source.data.get("zones") == {}:
+        yield draft.problem(("zones",), "zones is empty; at least one zone is wanted: 'office: {vlan: 20}'")
     for name, zone in draft.file.zones.items():
         if name in {UPLINK, TRUNK}:
             yield draft.problem(("zones", name), f"a zone cannot be named '{name}': a gateway's ports use that word")
@@ -204,7 +229,7 @@ def _ports(draft: Draft) -> Iterator[Problem]:
     for name, machine in draft.file.machines.items():
         if machine.kind is not Kind.GATEWAY:
             continue
-        at = ("machines", name, "ports")
+        at: Place = ("machines", name, "ports")
         if not machine.ports:
             if not _wrote(draft, name, "ports"):
                 line = draft.source.key_line(("machines", name))
@@ -216,9 +241,10 @@ def _ports(draft: Draft) -> Iterator[Problem]:
         yield from _plugs(draft, at, machine.ports)
         yield from _unserved(draft, at, machine.ports)
         yield from _uplinks_and_ports(draft, at, machine.ports)
+        return  # a second gateway is refused as such
 
 
-def _plugs(draft: Draft, at: tuple[str, ...], ports: Mapping[str, str]) -> Iterator[Problem]:
+def _plugs(draft: Draft, at: Place, ports: Mapping[str, str]) -> Iterator[Problem]:
     known = [UPLINK, TRUNK, *draft.names("zones")]
     for port, plug in ports.items():
         if plug not in known:
@@ -227,7 +253,7 @@ def _plugs(draft: Draft, at: tuple[str, ...], ports: Mapping[str, str]) -> Itera
     yield from _twice(draft, plugs, lambda path: f"port {path[-1]}")
 
 
-def _unserved(draft: Draft, at: tuple[str, ...], ports: Mapping[str, str]) -> Iterator[Problem]:
+def _unserved(draft: Draft, at: Place, ports: Mapping[str, str]) -> Iterator[Problem]:
     if TRUNK in ports.values():
         return
     for zone in draft.names("zones"):
@@ -237,30 +263,29 @@ def _unserved(draft: Draft, at: tuple[str, ...], ports: Mapping[str, str]) -> It
             yield Problem(draft.source.file, line, message)
 
 
-def _uplinks_and_ports(draft: Draft, at: tuple[str, ...], ports: Mapping[str, str]) -> Iterator[Problem]:
+def _uplinks_and_ports(draft: Draft, at: Place, ports: Mapping[str, str]) -> Iterator[Problem]:
     outward = [port for port, plug in ports.items() if plug == UPLINK]
     used = {uplink.interface for uplink in draft.file.uplinks}
-    for index, uplink in enumerate(draft.file.uplinks):
+    for index, uplink in zip(draft.listed("uplinks"), draft.file.uplinks, strict=True):
         if uplink.interface not in outward:
             message = f"uplink {uplink.name}: '{uplink.interface}' is no port for an uplink of the gateway"
             yield draft.problem(("uplinks", index, "interface"), message + allowed(uplink.interface, outward))
-    whole = len(draft.source.data.get("uplinks") or ()) == len(draft.file.uplinks)
     for port in outward:
-        if port not in used and whole:
+        if port not in used and draft.whole("uplinks"):
             message = f"port {port} is for an uplink, but no uplink has 'interface: {port}'"
             yield draft.problem((*at, port), message)
 
 
 def _uplinks(draft: Draft) -> Iterator[Problem]:
-    for index, uplink in enumerate(draft.file.uplinks):
-        wrong = _uplink_fields(uplink, draft.file.commune.prefix)
+    uplinks = list(zip(draft.listed("uplinks"), draft.file.uplinks, strict=True))
+    for index, uplink in uplinks:
+        wrong = {} if not draft.has_prefix else _uplink_fields(uplink, draft.file.commune.prefix)
         for field, message in wrong.items():
             yield draft.problem(("uplinks", index, field), f"uplink {uplink.name}: {message}")
-    names = ((("uplinks", i, "name"), f"the name '{u.name}'", u.name) for i, u in enumerate(draft.file.uplinks))
+    names = ((("uplinks", i, "name"), f"the name '{uplink.name}'", uplink.name) for i, uplink in uplinks)
     yield from _twice(draft, names, lambda path: f"uplink {int(path[1]) + 1}")
     ports = (
-        (("uplinks", i, "interface"), f"interface {u.interface}", u.interface)
-        for i, u in enumerate(draft.file.uplinks)
+        (("uplinks", i, "interface"), f"interface {uplink.interface}", uplink.interface) for i, uplink in uplinks
     )
     yield from _twice(draft, ports, lambda path: f"uplink {int(path[1]) + 1}")
 
@@ -316,17 +341,18 @@ def _services(draft: Draft) -> Iterator[Problem]:
 
 
 def _people(draft: Draft) -> Iterator[Problem]:
-    logins = ((("people", i, "login"), f"login '{p.login}'", p.login) for i, p in enumerate(draft.file.people))
-    yield from _twice(draft, logins, lambda path: draft.file.people[int(path[1])].name)
+    people = dict(zip(draft.listed("people"), draft.file.people, strict=True))
+    logins = ((("people", i, "login"), f"login '{person.login}'", person.login) for i, person in people.items())
+    yield from _twice(draft, logins, lambda path: people[int(path[1])].name)
 
 
 def _twice(
     draft: Draft,
-    things: Iterable[tuple[tuple[str | int, ...], str, Hashable]],
-    owner: Callable[[tuple[str | int, ...]], str],
+    things: Iterable[tuple[Place, str, Hashable]],
+    owner: Callable[[Place], str],
 ) -> Iterator[Problem]:
     """A problem for each thing (path, words for it, value) whose value has been there before."""
-    seen: dict[Hashable, tuple[str | int, ...]] = {}
+    seen: dict[Hashable, Place] = {}
     for path, words, value in things:
         if value in seen:
             before = seen[value]

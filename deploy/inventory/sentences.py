@@ -7,41 +7,59 @@ in one zone does not hide an unknown zone further down.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from types import MappingProxyType
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from deploy.inventory.problems import Problem, allowed
 from deploy.inventory.yaml_source import Source, Steps
 
 Model = TypeVar("Model", bound=BaseModel)
+Place = tuple[str | int, ...]
+NOTHING: Mapping[Place, object] = MappingProxyType({})
+MOST_ROUNDS = 5
+"""Each round takes out one level of what is wrong; the files are not deeper."""
 
 
-def fit(model: type[Model], source: Source) -> tuple[Model | None, list[Problem]]:
-    """The file as `model`, without the parts that are wrong, and what is wrong with these.
+@dataclass(frozen=True)
+class Fit(Generic[Model]):
+    """What could be made of a file."""
 
-    None when what is left makes no sense on its own.
-    """
+    file: Model | None
+    """Without the parts that are wrong; None when what is left makes no sense on its own."""
+    problems: tuple[Problem, ...] = ()
+    cut: frozenset[Place] = frozenset()
+    """The parts that were taken out, or stood in for."""
+
+
+def fit(model: type[Model], source: Source, stand_ins: Mapping[Place, object] = NOTHING) -> Fit[Model]:
+    """The file as `model`; `stand_ins` are values for what is wrong or missing and cannot be left out."""
     data: Any = source.data
-    problems: list[Problem] = []
-    for attempt in range(4):
+    problems: tuple[Problem, ...] = ()
+    cuts: set[Place] = set()
+    for _ in range(MOST_ROUNDS):
         try:
-            return model.model_validate(data), problems
+            return Fit(model.model_validate(data), problems, frozenset(cuts))
         except ValidationError as error:
             details = error.errors(include_url=False)
-        if attempt == 0:
-            problems = [problem(source, model, detail, source.data) for detail in details]
-        cut = {_culprit(detail) for detail in details}
+        problems = problems or tuple(problem(source, model, detail) for detail in details)
+        cut = {_culprit(detail, stand_ins) for detail in details}
+        cuts |= cut
         if () in cut:
             break
         data = _without(data, (), cut)
-    return None, problems
+        for place in sorted(cut & stand_ins.keys(), key=len):
+            _put(data, place, stand_ins[place])
+    return Fit(None, problems, frozenset(cuts))
 
 
-def problem(source: Source, model: type[BaseModel], detail: ErrorDetails, data: object, at: Steps = ()) -> Problem:
-    """One error as a sentence; `data` was validated as `model` and stands at `at` in the file."""
+def problem(source: Source, model: type[BaseModel], detail: ErrorDetails, at: Steps = ()) -> Problem:
+    """One error as a sentence; what was validated as `model` stands at `at` in the file."""
     steps = _steps(detail)
     path = (*at, *steps)
     if detail["type"] == "missing":
@@ -66,6 +84,8 @@ def sentence(model: type[BaseModel], detail: ErrorDetails, at: Steps = ()) -> st
         return f"{here}: {detail['ctx']['error']}"
     if detail["type"] == "string_pattern_mismatch":
         return _mismatch(detail, here, above)
+    if detail["type"] in BOUNDS:
+        return f"{here} is {detail['input']}; allowed: {_bounds(model, steps, detail)}"
     say = SENTENCES.get(detail["type"])
     return say(here, detail) if say else f"{here}: {detail['msg'][0].lower()}{detail['msg'][1:]}"
 
@@ -82,8 +102,27 @@ def _wants(what: str) -> Callable[[str, ErrorDetails], str]:
     return lambda here, detail: f"{here} is {_shown(detail['input'])}; allowed: {what}"
 
 
-def _bound(word: str, key: str) -> Callable[[str, ErrorDetails], str]:
-    return lambda here, detail: f"{here} is {detail['input']}; allowed: {word} {detail['ctx'][key]}"
+BOUNDS: Mapping[str, tuple[str, str]] = {
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+    "greater_than": ("gt", "more than"),
+    "less_than": ("lt", "less than"),
+}
+
+
+def _bounds(model: type[BaseModel], steps: Steps, detail: ErrorDetails) -> str:
+    """`1 to 4094` where both ends are known, else the one that was passed."""
+    field = _field(model, steps)
+    limits = {
+        key: getattr(rule, key)
+        for rule in (field.metadata if field else ())
+        for key in ("ge", "le")
+        if hasattr(rule, key)
+    }
+    if "ge" in limits and "le" in limits:
+        return f"{limits['ge']} to {limits['le']}"
+    key, words = BOUNDS[detail["type"]]
+    return f"{words} {detail['ctx'][key]}"
 
 
 SENTENCES: Mapping[str, Callable[[str, ErrorDetails], str]] = {
@@ -112,10 +151,6 @@ SENTENCES: Mapping[str, Callable[[str, ErrorDetails], str]] = {
     "string_too_long": lambda here, detail: (
         f"{here} is too long; at most {detail['ctx']['max_length']} characters are allowed"
     ),
-    "greater_than_equal": _bound("at least", "ge"),
-    "less_than_equal": _bound("at most", "le"),
-    "greater_than": _bound("more than", "gt"),
-    "less_than": _bound("less than", "lt"),
 }
 
 PATTERNS: Mapping[str, str] = {
@@ -145,17 +180,31 @@ def _mismatch(detail: ErrorDetails, here: str, above: str) -> str:
     return text + (f"; did you mean '{better}'?" if usable else "")
 
 
-def _steps(detail: ErrorDetails) -> tuple[str | int, ...]:
+def _steps(detail: ErrorDetails) -> Place:
     return tuple(step for step in detail["loc"] if step != "[key]")
 
 
-def _culprit(detail: ErrorDetails) -> tuple[str | int, ...]:
-    """What to take out so that the rest can be looked at: the value, or whatever lacks one."""
+def _culprit(detail: ErrorDetails, stand_ins: Mapping[Place, object]) -> Place:
+    """What to take out so that the rest can be looked at: the value, or whatever lacks one.
+
+    Items of lists go whole and at once: positions in what is left can then be told from those in the file.
+    """
     steps = _steps(detail)
+    if steps in stand_ins:
+        return steps
+    for number, step in enumerate(steps):
+        if isinstance(step, int):
+            return steps[: number + 1]
     return steps[:-1] if detail["type"] == "missing" else steps
 
 
-def _without(data: Any, path: tuple[str | int, ...], cut: set[tuple[str | int, ...]]) -> Any:  # noqa: ANN401 - any data
+def _put(data: Any, place: Place, value: object) -> None:  # noqa: ANN401 - any data
+    for step in place[:-1]:
+        data = data[step]
+    data[place[-1]] = value
+
+
+def _without(data: Any, path: Place, cut: set[Place]) -> Any:  # noqa: ANN401 - any data
     if isinstance(data, dict):
         return {key: _without(value, (*path, key), cut) for key, value in data.items() if (*path, key) not in cut}
     if isinstance(data, list):
@@ -180,9 +229,13 @@ def _scalar(value: object) -> bool:
 
 
 def _explained(model: type[BaseModel], steps: Steps) -> str:
-    parent = _model_at(model, steps[:-1])
-    field = parent.model_fields.get(str(steps[-1])) if parent else None
+    field = _field(model, steps)
     return f": {field.description}" if field and field.description else ""
+
+
+def _field(model: type[BaseModel], steps: Steps) -> FieldInfo | None:
+    parent = _model_at(model, steps[:-1])
+    return parent.model_fields.get(str(steps[-1])) if parent else None
 
 
 def _keys(model: type[BaseModel], steps: Steps) -> list[str]:

@@ -94,7 +94,7 @@ def parse(raw: bytes, file: str) -> tuple[Source | None, list[Problem]]:
     except RecursionError:  # libyaml counts levels itself; PyYAML without it does not
         return None, [Problem(file, 1, _NESTED)]
     if root is None:
-        return None, [Problem(file, 1, "the file is empty")]
+        return None, [Problem(file, 1, "the file is empty; 'key: value' lines are wanted")]
     if not isinstance(root, yaml.MappingNode):
         return None, [Problem(file, root.start_mark.line + 1, "'key: value' lines are wanted at the top of the file")]
     reader = _Reader(file)
@@ -135,6 +135,9 @@ def _syntax(error: yaml.YAMLError, text: str, file: str) -> Problem:
     if isinstance(error, yaml.composer.ComposerError) and "document" in what:
         return Problem(file, mark.line + 1, "a second document ('---') begins here; one file is one document")
     hint = _HINTS.get(what, "")
+    begin = getattr(error, "context_mark", None)
+    if begin is not None and begin.line != mark.line:
+        hint += f" (it begins in line {begin.line + 1})"
     return Problem(file, mark.line + 1, f"this is not YAML: {what}{hint}")
 
 
