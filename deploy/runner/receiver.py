@@ -358,6 +358,8 @@ def unit_command(run: str, content: Path, runtime: Path) -> list[str]:
         *("systemd-run", "--quiet", "--collect", f"--unit={UNIT}", "--service-type=exec"),
         f"--description={_DESCRIPTION}{run}",
         *("--property=UMask=0077", "--property=PrivateTmp=yes"),
+        # A stop is for the runner alone, which ends after the operation that is on: apt must not be cut off half-way.
+        *("--property=KillMode=mixed", "--property=TimeoutStopSec=1h"),
         *(f"--setenv=PYTHONPATH={content}:{runtime}", "--setenv=LC_ALL=C.UTF-8", "--setenv=HOME=/root"),
         *("--setenv=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "--"),
         *("/usr/bin/python3", "-P", "-s", "-B", "-m", "deploy.runner", run),
