@@ -80,13 +80,18 @@ class Stop:
 def run(run_id: str, source: RoleSource, paths: Paths = Paths(), stop: Stop | None = None) -> int:
     """Do what the request of this run asks for. Returns an exit code; everything else is in the journal."""
     os.umask(0o077)
+    written = paths.request(run_id)
     try:
-        request = _take_request(paths.request(run_id))
+        request = Request.model_validate_json(written.read_bytes())
         masking = Masking(request.order.secrets.values())
         journal = JournalWriter(paths.journal(run_id), masking)
     except (OSError, ValidationError, JournalError) as error:
         sys.stderr.write(f"lienxa: run {run_id} cannot begin: {_without_input(error)}\n")
         return BAD_REQUEST
+    finally:
+        # It has secrets in it. After the journal is there: by one or the other the receiver knows of the run.
+        with suppress(OSError):
+            written.unlink(missing_ok=True)
     try:
         return _Run(request, source, paths, journal, stop or Stop()).to_its_end()
     except JournalError as error:
@@ -259,14 +264,6 @@ class _StateKeeper:
         if not self._plan and state != self._state:
             write_state(self._path, state)
             self._state = state
-
-
-def _take_request(path: Path) -> Request:
-    """Read it and make it gone: it has secrets in it. Raises OSError, ValidationError."""
-    try:
-        return Request.model_validate_json(path.read_bytes())
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _counted(counts: Counts, performed: Performed) -> Counts:
