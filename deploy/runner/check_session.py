@@ -22,7 +22,7 @@ import testinfra.host
 from _pytest.fixtures import FixtureFunctionDefinition
 
 from deploy.inventory.role import Options
-from deploy.inventory.site import Site, SiteMachine
+from deploy.inventory.site import Site, SiteMachine, SitePort
 from deploy.order import Request
 from deploy.runner.check_result import CheckResult, Ledger, Status, apply_again, because
 
@@ -262,6 +262,8 @@ def _cut(text: str) -> str:
 
 
 def _case_id(value: object) -> str:
+    if isinstance(value, SitePort):
+        return f"{value.protocol}/{value.number}"
     name = getattr(value, "name", None)
     return name if isinstance(name, str) else str(value)
 
