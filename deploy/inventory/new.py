@@ -18,8 +18,8 @@ from deploy.inventory.secrets import new_secrets_text
 from deploy.inventory.sentences import fit
 from deploy.inventory.yaml_source import parse
 
-LONGEST_PREFIX = 26
-"""The six zones of the example have room in 64 addresses."""
+LONGEST_PREFIX = 25
+"""The six zones of the example have room in 128 addresses."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,8 @@ def _province(path: Path, raw: bytes) -> ProvinceFile:
     return fitted.file
 
 
-_NETWORKS = re.compile(r"^[^#\n]*?\b(?:prefix|network):\s*[\"']?([0-9./]+)", re.MULTILINE)
+_COMMENT = re.compile(r"(?:^|\s)#.*", re.MULTILINE)
+_NETWORK = re.compile(r"\b(?:prefix|network):\s*[\"']?([0-9./]+)")
 
 
 def _taken(inventories: Path) -> Iterator[tuple[IPv4Network, str]]:
@@ -124,7 +125,7 @@ def _taken(inventories: Path) -> Iterator[tuple[IPv4Network, str]]:
     without any is one that `check` refuses, and one that a new prefix might overlap.
     """
     for path in sorted(inventories.glob("*/commune.yaml")):
-        found = _NETWORKS.findall(path.read_text(encoding="utf-8", errors="replace"))
+        found = _NETWORK.findall(_COMMENT.sub("", path.read_text(encoding="utf-8", errors="replace")))
         if not found:
             raise UserError(f"{path}: no prefix can be read there, so none can be given beside it; run: lienxa check")
         for text in found:

@@ -95,7 +95,6 @@ def new_secrets_text(recipients: Sequence[str]) -> str:
     """A `secrets.yaml` without values yet."""
     lines = "".join(f"  - {one}\n" for one in recipients)
     return (
-        "# yaml-language-server: $schema=../schema/secrets.json\n"
         "# Sealed with age, value by value. Change it with: lienxa secrets set|edit|show|generate.\n"
         "\n"
         "# Who can open them. After a change here: lienxa secrets rekey.\n"
@@ -120,6 +119,8 @@ def secrets_from(path: Path, keys: Keys | None) -> SecretsFor:
     def secrets_for(machine: str, role: str, secret: Secret) -> str:
         nonlocal file
         file = file or read_secrets(path)
+        if file.lab_only:
+            raise UserError(f"{path}: this commune lives in the lab only; add --lab")
         key = f"{role}.{secret.name}"
         if key not in file.values:
             raise UserError(f"{machine}: {missing(path, file, key, secret)}")

@@ -42,6 +42,8 @@ class SecretsFile:
     """By `<role>.<name>`."""
     lines: Mapping[str, int]
     """Where each role's values begin."""
+    lab_only: bool = False
+    """The commune is only ever rehearsed, with values made up there: nobody needs to be able to open these."""
 
 
 def read_secrets(path: Path) -> SecretsFile:
@@ -62,7 +64,7 @@ def parse_secrets(path: Path, raw: bytes) -> SecretsFile:
     recipients = _recipients(source, problems)
     values: dict[str, Value] = {}
     for role, block in source.data.items():
-        if role == "recipients":
+        if role in {"recipients", "lab_only"}:
             continue
         if not isinstance(block, dict | None):
             problems.append(
@@ -74,10 +76,13 @@ def parse_secrets(path: Path, raw: bytes) -> SecretsFile:
                 values[f"{role}.{name}"] = Value(value, source.line([role, name]))
             else:
                 problems.append(source.problem([role, name], f"{role}.{name} has to be a name and one value, age:…"))
+    lab_only = source.data.get("lab_only", False)
+    if not isinstance(lab_only, bool):
+        problems.append(source.problem(["lab_only"], "lab_only has to be true or false"))
     if problems:
         raise BadInventory(problems)
     lines = {role: source.key_line([role]) for role in source.data}
-    return SecretsFile(path, raw.decode("utf-8-sig"), recipients, values, lines)
+    return SecretsFile(path, raw.decode("utf-8-sig"), recipients, values, lines, lab_only)
 
 
 def check_key(key: str) -> None:

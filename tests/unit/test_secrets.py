@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_site import CATALOG, sample_options, sample_site
 
+from deploy import site
 from deploy.errors import UserError
 from deploy.inventory import secrets, secrets_check
 from deploy.inventory.identity import Keys, configured_keys, create_identity, read_keys
-from deploy.inventory.resolve import Resolved
+from deploy.inventory.loading import load
+from deploy.inventory.resolve import Resolved, resolve
 from deploy.inventory.role import Secret
 from deploy.inventory.secrets import generate_missing, rekey, set_secret, show, stand_in_secrets, wanted_secrets
 from deploy.inventory.secrets_check import check_secrets
@@ -420,6 +422,21 @@ def test_a_value_cut_short_is_damaged(desk: Desk) -> None:
 def test_a_file_that_is_wrong_is_said_with_its_line(desk: Desk, lines: list[str], line: int, message: str) -> None:
     desk.path.write_text("\n".join(lines) + "\n")
     assert any(one.startswith(f"xa-mau/secrets.yaml:{line}: ") and message in one for one in problems(desk))
+
+
+def test_a_commune_of_the_lab_needs_no_key_of_ours(desk: Desk, stranger: Keys) -> None:
+    desk.write("lab_only: true")
+    set_secret(desk.path, "base.console_password", "a")
+    set_secret(desk.path, "network.pppoe_fibre", "b")
+    assert problems(desk, stranger) == []
+    with pytest.raises(UserError, match="lives in the lab only; add --lab"):
+        make_orders(sample_site(), sample_options(), secrets.secrets_from(desk.path, stranger), CATALOG)
+
+
+def test_the_model_commune_has_its_secrets() -> None:
+    inventories = Path(__file__).parents[2] / "inventories"
+    model = resolve(load(inventories, site.CATALOG), "xa-mau")
+    assert check_secrets(model, site.CATALOG, inventories, None) == ()
 
 
 # Orders
