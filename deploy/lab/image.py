@@ -1,0 +1,201 @@
+"""Images of lab machines: Debian as its installer leaves it, made from packages by mmdebstrap."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+
+from deploy.fleet.package_cache import ensure_cache
+from deploy.lab.laptop import LABEL, LabError, as_root, cache_dir, locked, run
+
+SUITES = {"12": "bookworm", "13": "trixie"}
+REPOSITORY = "localhost/lienxa"
+
+_INSTALLED = ("ca-certificates", "dbus", "openssh-server", "python3", "sudo", "systemd-sysv")
+_CLIENT = ("systemd-resolved", "systemd-timesyncd")
+_TINH = ("bind9-dnsutils", "chrony", "curl", "knot", "tcpdump", "unbound")
+
+# Without man pages and fsync: what nobody reads in a lab and what makes dpkg slow there.
+_DPKG = ("force-unsafe-io", "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/info/*")
+
+# Host keys and machine-id are each machine's own. ifupdown and its slow wait for a lease are left to the field:
+# a lab machine asks by systemd-networkd, which never gives up.
+_FINISH = """
+set -eu
+rm -f "$1"/etc/ssh/ssh_host_*
+: > "$1/etc/machine-id"
+printf '127.0.0.1 localhost\\n::1 localhost ip6-localhost ip6-loopback\\n' > "$1/etc/hosts"
+printf 'auto lo\\niface lo inet loopback\\n' > "$1/etc/network/interfaces"
+chroot "$1" systemctl enable --quiet systemd-networkd.service
+chroot "$1" systemctl disable --quiet systemd-networkd-wait-online.service systemd-resolved.service
+"""
+
+Listener = Callable[[str, str], None]
+"""Told what is going on: the machine (or "" for the lab as a whole) and a sentence."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides what is in an image, except the day it is made."""
+
+    name: str
+    suite: str
+    sources: tuple[str, ...]
+    packages: tuple[str, ...]
+    files: tuple[tuple[str, str, int], ...]
+    """Path, content and mode of what is ours."""
+    dpkg: tuple[str, ...] = _DPKG
+    finish: str = _FINISH
+
+    @property
+    def key(self) -> str:
+        """Hash of the content, in hex."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def machine_image(release: str, listener: Listener = lambda machine, message: None) -> str:
+    """Name of the image of a lab machine of Debian `release` ("12" or "13"), made now if there is none this month."""
+    return _image(_recipe(f"machine-{release}", release, (*_INSTALLED, *_CLIENT)), listener)
+
+
+def tinh_image(listener: Listener = lambda machine, message: None) -> str:
+    """Name of the image of `tinh`, the province's stand-in."""
+    return _image(_recipe("tinh", "13", (*_INSTALLED, *_TINH)), listener)
+
+
+def _recipe(name: str, release: str, packages: tuple[str, ...]) -> Recipe:
+    if release not in SUITES:
+        raise LabError(f"Debian {release} is unknown to the lab; it has {' and '.join(SUITES)}")
+    ours = files("deploy.lab") / "files"
+    return Recipe(
+        name=name,
+        suite=SUITES[release],
+        sources=_sources(SUITES[release]),
+        packages=packages,
+        files=(
+            ("/usr/lib/lienxa-lab/start", (ours / "start").read_text(), 0o755),
+            ("/usr/lib/systemd/system/chrony.service.d/lienxa-lab.conf", (ours / "chrony.conf").read_text(), 0o644),
+        ),
+    )
+
+
+def _sources(suite: str) -> tuple[str, ...]:
+    """The laptop's own Debian sources, for that suite. Where it has none (Ubuntu), LIENXA_DEBIAN_MIRROR names one."""
+    wanted = "$(SITE)|$(CODENAME)|$(LABEL)"
+    listed = run(["apt-get", "indextargets", "--format", wanted, "Created-By: Packages", "Origin: Debian"])
+    sources = []
+    for line in sorted(set(listed.stdout.decode().split())):
+        site, codename, _ = line.split("|")
+        own, _, pocket = codename.partition("-")
+        if own in SUITES.values() and pocket in ("", "security", "updates"):
+            sources.append(f"deb {site} {'-'.join(filter(None, (suite, pocket)))} main")
+    if mirror := os.environ.get("LIENXA_DEBIAN_MIRROR"):
+        return (f"deb {mirror} {suite} main",)
+    if not sources:
+        raise LabError("this laptop has no Debian package source; name a Debian mirror in LIENXA_DEBIAN_MIRROR")
+    return tuple(sources)
+
+
+def _image(recipe: Recipe, listener: Listener) -> str:
+    folder = cache_dir() / "images"
+    folder.mkdir(exist_ok=True)
+    archive = folder / f"{recipe.name}-{recipe.key}-{datetime.now(UTC):%Y%m}.tar.zst"
+    with locked(f"image-{recipe.name}"):
+        if not archive.exists():
+            archive = _make_or_fall_back(recipe, archive, listener)
+        image = f"{REPOSITORY}/{recipe.name}:{archive.name.removesuffix('.tar.zst').removeprefix(recipe.name + '-')}"
+        if run(["podman", "image", "exists", image], root=True, check=False).returncode != 0:
+            _import(archive, image)
+        _forget_others(recipe.name, archive, image)
+    return image
+
+
+def _make_or_fall_back(recipe: Recipe, archive: Path, listener: Listener) -> Path:
+    """A new image; where the line does not allow it, last month's of the same recipe will do."""
+    listener("", f"making the image {recipe.name} (Debian {recipe.suite}), about a minute")
+    try:
+        _make(recipe, archive)
+    except LabError as error:
+        older = sorted(archive.parent.glob(f"{recipe.name}-{recipe.key}-*.tar.zst"))
+        if not older:
+            raise
+        listener("", f"no new image {recipe.name} ({error}); using the one of {older[-1].name[-14:-8]}")
+        return older[-1]
+    return archive
+
+
+def _make(recipe: Recipe, archive: Path) -> None:
+    for left in archive.parent.glob(f"{recipe.name}-*.part"):
+        left.unlink()
+    part = archive.with_suffix(".part")
+    proxy = f"http_proxy=http://127.0.0.1:{ensure_cache()}"
+    command = as_root(["env", proxy, "mmdebstrap", *_arguments(recipe)])
+    with part.open("wb") as target:
+        try:
+            packing = subprocess.Popen(["zstd", "-q", "-1", "-T2", "-c"], stdin=subprocess.PIPE, stdout=target)
+            done = subprocess.run(command, stdout=packing.stdin, stderr=subprocess.PIPE, check=False)
+        except FileNotFoundError as error:
+            raise LabError(f"{error.filename} is not installed on this laptop: run `make lab-packages`") from error
+        assert packing.stdin is not None
+        packing.stdin.close()
+        packed = packing.wait()
+    if done.returncode != 0 or packed != 0:
+        part.unlink()
+        raise LabError(f"mmdebstrap failed: {_errors(done.stderr.decode(errors='replace'))}")
+    part.rename(archive)
+
+
+def _errors(said: str) -> str:
+    """The last lines that say something: mmdebstrap ends with its cleaning up."""
+    telling = [line for line in said.splitlines() if line.startswith(("E:", "W:", "Err:"))]
+    return " / ".join((telling or said.splitlines())[-4:])
+
+
+def _arguments(recipe: Recipe) -> list[str]:
+    return [
+        "--variant=important",
+        "--mode=root",
+        "--quiet",
+        '--aptopt=APT::Install-Recommends "false"',
+        *(f"--dpkgopt={line}" for line in recipe.dpkg),
+        f"--include={','.join(recipe.packages)}",
+        *(f"--customize-hook={_write_hook(*file)}" for file in recipe.files),
+        f"--customize-hook={recipe.finish}",
+        recipe.suite,
+        "-",
+        *recipe.sources,
+    ]
+
+
+def _write_hook(path: str, content: str, mode: int) -> str:
+    """A shell snippet that writes the file below `$1`."""
+    return f"install -D -m {mode:o} /dev/stdin \"$1{path}\" <<'LIENXA-END'\n{content}LIENXA-END\n"
+
+
+def _import(archive: Path, image: str) -> None:
+    unpacked = subprocess.Popen(["zstd", "-dcq", str(archive)], stdout=subprocess.PIPE)
+    command = as_root(["podman", "import", "--quiet", "--change", f"LABEL {LABEL}=image", "-", image])
+    done = subprocess.run(command, stdin=unpacked.stdout, capture_output=True, check=False)
+    if unpacked.wait() != 0 or done.returncode != 0:
+        archive.unlink()
+        raise LabError(
+            f"{archive.name} could not be read and was removed ({done.stderr.decode().strip()}); try again"
+        )
+
+
+def _forget_others(name: str, archive: Path, image: str) -> None:
+    """Older images of the same name go, unless a machine stands on one."""
+    for old in archive.parent.glob(f"{name}-*.tar.zst"):
+        if old != archive:
+            old.unlink()
+    listed = run(["podman", "images", "--format", "{{.Repository}}:{{.Tag}}", f"{REPOSITORY}/{name}"], root=True)
+    for other in listed.stdout.decode().split():
+        if other != image:
+            run(["podman", "rmi", other], root=True, check=False)

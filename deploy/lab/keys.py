@@ -1,0 +1,56 @@
+"""Keys of one commune's lab, made on this laptop and gone with the lab."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from deploy.lab.laptop import run, state_dir, write_private
+from deploy.lab.rehearsal import LabFacts
+
+_ED25519 = 15
+"""Number of the algorithm in DNSSEC (RFC 8080)."""
+_KEY_SIGNING = 257
+
+
+def facts(slug: str) -> LabFacts:
+    """What `rehearse` has to know of this lab; makes the keys when they are missing."""
+    public = ssh_key(slug, "support").with_suffix(".pub").read_text().strip()
+    return LabFacts(support_key=public, trust_anchors=(root_ds(slug),))
+
+
+def ssh_key(slug: str, name: str) -> Path:
+    """The private key of that name (0600), its public half beside it."""
+    key = state_dir(slug) / f"{name}.key"
+    public = key.with_suffix(".pub")
+    if not (key.exists() and public.exists()):
+        made = state_dir(slug) / f"{name}.new"
+        for left in (made, made.with_suffix(".new.pub"), key):
+            left.unlink(missing_ok=True)
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"{name}@lab-{slug}", "-f", str(made)])
+        Path(f"{made}.pub").rename(public)
+        made.rename(key)
+    return key
+
+
+def root_key(slug: str) -> Path:
+    """The private key that signs the lab's root zone, PEM."""
+    key = state_dir(slug) / "root.pem"
+    if not key.exists():
+        write_private(key, run(["openssl", "genpkey", "-algorithm", "ed25519"]).stdout)
+    return key
+
+
+def root_ds(slug: str) -> str:
+    """The trust anchor that belongs to `root_key`, as a DS record."""
+    public = run(["openssl", "pkey", "-in", str(root_key(slug)), "-pubout", "-outform", "DER"]).stdout[-32:]
+    return ds_of_root(public)
+
+
+def ds_of_root(public: bytes) -> str:
+    """DS record (RFC 4034, SHA-256) of a root zone signed with one Ed25519 key of 32 bytes."""
+    rdata = _KEY_SIGNING.to_bytes(2) + bytes((3, _ED25519)) + public
+    total = sum(byte << 8 if index % 2 == 0 else byte for index, byte in enumerate(rdata))
+    tag = (total + (total >> 16)) & 0xFFFF
+    digest = hashlib.sha256(b"\0" + rdata).hexdigest().upper()
+    return f". IN DS {tag} {_ED25519} 2 {digest}"

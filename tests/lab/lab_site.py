@@ -1,0 +1,52 @@
+"""A small commune for tests of the lab itself: no inventory, no roles."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+from deploy.inventory.role import Kind, Purpose
+from deploy.inventory.site import CommuneId, Site, SiteMachine, SiteUplink, SiteZone
+
+DOMAIN = "xa-thu.gialai.gov.vn"
+
+
+def make_site(slug: str = "lx-thu", *, extra: tuple[SiteMachine, ...] = ()) -> Site:
+    """A gateway with a trunk, two managed machines and two that are not ours."""
+    return Site(
+        commune=CommuneId(name="Xã Thử", slug=slug, code="00000", province="Gia Lai", province_slug="gia-lai"),
+        domain=DOMAIN,
+        prefix=IPv4Network("10.52.4.0/22"),
+        zones=(
+            _zone("server", Purpose.SERVER, 10, 0),
+            _zone("office", Purpose.INTERNAL, 20, 1),
+            _zone("wireless", Purpose.GUEST, 50, 2),
+        ),
+        uplinks=(SiteUplink(name="fibre", interface="wan0", method="pppoe", user="xa-thu"),),
+        machines=(
+            _machine("gw1", Kind.GATEWAY, "server", "10.52.4.1", None),
+            _machine("srv1", Kind.SERVER, "server", "10.52.4.10", "02:00:00:00:10:01"),
+            _machine("vp01", Kind.OFFICE, "office", "10.52.5.10", "02:00:00:00:20:01"),
+            _machine("in01", Kind.UNMANAGED, "office", "10.52.5.11", "02:00:00:00:20:02"),
+            _machine("kh01", Kind.UNMANAGED, "wireless", "10.52.6.10", None),
+            *extra,
+        ),
+    )
+
+
+def _zone(name: str, purpose: Purpose, vlan: int, third: int) -> SiteZone:
+    network = IPv4Network(f"10.52.{4 + third}.0/24")
+    return SiteZone(
+        name=name,
+        purpose=purpose,
+        vlan=vlan,
+        interface=f"lan0.{vlan}",
+        trunk="lan0",
+        network=network,
+        gateway=network[1],
+        pool=(network[128], network[254]),
+    )
+
+
+def _machine(name: str, kind: Kind, zone: str, address: str, mac: str | None) -> SiteMachine:
+    fqdn = f"{name}.{DOMAIN}"
+    return SiteMachine(name=name, kind=kind, zone=zone, address=IPv4Address(address), mac=mac, fqdn=fqdn)
