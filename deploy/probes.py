@@ -41,12 +41,13 @@ def probes_from(
         return tuple(_probe(target, port, str(target.address), True) for target, port in _ways_in(site))
     if zone is not None:
         site.zone(zone)
-    found = []
-    for target, port in _ports(site):
-        address = _address(site, target, zone, outside)
-        if target.name != machine and address is not None:
-            found.append(_probe(target, port, address, _reached(site, target, port, zone)))
-    return tuple(found)
+    return tuple(
+        _probe(target, port, address, reached)
+        for target, port in _ports(site)
+        if target.name != machine
+        for reached in (_reached(site, target, port, zone),)
+        for address in _addresses(site, target, zone, outside, reached)
+    )
 
 
 def _ports(site: Site) -> Iterator[tuple[SiteMachine, SitePort]]:
@@ -65,11 +66,19 @@ def _behind(machine: SiteMachine) -> bool:
     return machine.kind is not Kind.GATEWAY
 
 
-def _address(site: Site, target: SiteMachine, zone: str | None, outside: Mapping[str, str]) -> str | None:
-    """The address that a host in the zone would use."""
+def _addresses(
+    site: Site, target: SiteMachine, zone: str | None, outside: Mapping[str, str], reached: bool
+) -> tuple[str, ...]:
+    """The address that a host in the zone would use; and where the gateway refuses, the one in its own zone as well.
+
+    A gateway answers to all its addresses in every zone, so a rule that looks at the address would leave a hole.
+    """
+    if _behind(target):
+        return (outside.get(target.name, str(target.address)) if zone is None else str(target.address),)
     if zone is None:
-        return outside.get(target.name, str(target.address) if _behind(target) else None)
-    return str(target.address if _behind(target) else site.zone(zone).gateway)
+        return (outside[target.name],) if target.name in outside else ()
+    near = site.zone(zone).gateway
+    return (str(near),) if reached or near == target.address else (str(near), str(target.address))
 
 
 def _reached(site: Site, target: SiteMachine, port: SitePort, zone: str | None) -> bool:

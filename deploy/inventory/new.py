@@ -19,7 +19,7 @@ from deploy.inventory.sentences import fit
 from deploy.inventory.yaml_source import parse
 
 LONGEST_PREFIX = 25
-"""The six zones of the example have room in 128 addresses."""
+"""The seven zones of the example have room in 128 addresses."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _given(wanted: str, taken: Iterable[tuple[IPv4Network, str]]) -> IPv4Network
     except ValueError as error:
         raise UserError(f"--prefix '{wanted}' is no IPv4 network like 10.52.4.0/22: {error}") from error
     if not 8 <= prefix.prefixlen <= LONGEST_PREFIX:
-        raise UserError(f"--prefix {prefix}: allowed are lengths from /8 to /{LONGEST_PREFIX}, room for six zones")
+        raise UserError(f"--prefix {prefix}: allowed are lengths from /8 to /{LONGEST_PREFIX}, room for seven zones")
     for network, where in taken:
         if prefix.overlaps(network):
             raise UserError(
@@ -226,6 +226,7 @@ commune:
 # Network segments, separated as level 2 asks. The gateway stands in each of them, and between them.
 zones:
   server:     {{vlan: 10}}
+  dmz:        {{vlan: 15}}                # what is reached from outside; empty until there is such a thing
   office:     {{vlan: 20}}
   counter:    {{vlan: 30}}                # the one-stop counters
   meeting:    {{vlan: 40}}

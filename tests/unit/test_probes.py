@@ -44,8 +44,18 @@ def test_guests_reach_nothing_but_what_is_theirs() -> None:
 
 def test_the_gateway_has_the_address_of_the_zone_that_asks() -> None:
     for zone in ZONES:
-        addresses = {probe.address for probe in probes_from(sample_site(), zone) if probe.target == "gw1"}
-        assert addresses == {str(sample_site().zone(zone).gateway)}
+        probes = [probe for probe in probes_from(sample_site(), zone) if probe.target == "gw1"]
+        assert {probe.address for probe in probes if probe.expect == "reached"} == {
+            str(sample_site().zone(zone).gateway)
+        }
+
+
+def test_what_the_gateway_refuses_it_refuses_on_its_own_zones_address_too() -> None:
+    probes = [probe for probe in probes_from(sample_site(), "wireless") if probe.target == "gw1" and probe.port == 22]
+    assert [(probe.address, probe.expect) for probe in probes] == [
+        (str(sample_site().zone("wireless").gateway), "refused"),
+        ("10.52.0.193", "refused"),
+    ]
 
 
 def test_from_outside_support_reaches_the_gateway_alone() -> None:
