@@ -41,13 +41,13 @@ def probes_from(
         return tuple(_probe(target, port, str(target.address), True) for target, port in _ways_in(site))
     if zone is not None:
         site.zone(zone)
-    return tuple(
-        _probe(target, port, address, reached)
-        for target, port in _ports(site)
-        if target.name != machine
-        for reached in (_reached(site, target, port, zone),)
-        for address in _addresses(site, target, zone, outside, reached)
-    )
+    found: list[Probe] = []
+    for target, port in _ports(site):
+        if target.name != machine:
+            reached = _reached(site, target, port, zone)
+            addresses = _addresses(site, target, zone, outside, reached)
+            found += [_probe(target, port, address, reached) for address in addresses]
+    return tuple(found)
 
 
 def _ports(site: Site) -> Iterator[tuple[SiteMachine, SitePort]]:
