@@ -17,11 +17,13 @@ import click
 from pydantic import BaseModel
 
 from deploy.cli.group import lienxa
+from deploy.inventory.models import CommuneFile, ProvinceFile
 from deploy.inventory.role import Role
 from deploy.site import KINDS, ROLES
 
 DOCS = Path(__file__).parent.parent / "docs"
 _MADE = "<!-- made by `python -m deploy.docs_maker`: do not edit -->\n\n"
+_FILES: dict[str, type[BaseModel]] = {"province.yaml": ProvinceFile, "commune.yaml": CommuneFile}
 
 
 def pages() -> dict[str, str]:
@@ -137,51 +139,44 @@ def _options_page() -> str:
     head = (
         "# What can be set\n\n"
         + _MADE
-        + "Under `options:` in `province.yaml`, a `commune.yaml` and on a single machine there, by role.\n"
+        + "Options of roles first, then the fields of the files themselves. Options stand under `options:` in\n"
+        "`province.yaml`, in a `commune.yaml` and on a single machine there, by role.\n"
         "The machine's value wins over the commune's, that over the province's, that over the default below. Maps\n"
         "are merged, lists are replaced. `lienxa check COMMUNE --explain ROLE.KEY` says where a value came from.\n"
     )
-    return "\n".join([head, *(_role_section(role) for role in ROLES.values())])
+    files = [_file_section(name, model) for name, model in _FILES.items()]
+    return "\n".join([head, *(_role_section(role) for role in ROLES.values()), *files])
+
+
+def _file_section(name: str, model: type[BaseModel]) -> str:
+    return f"## {name}\n\n{inspect.cleandoc(model.__doc__ or '')}\n\n{_table(list(rows(model)))}"
 
 
 def _role_section(role: Role) -> str:
     kinds = ", ".join(kind.value for kind, names in KINDS.items() if role.name in names) or "none yet"
     parts = [f"## {role.name}\n\n{role.summary}\n\nApplied to: {kinds}.\n"]
-    rows = list(_rows(role.options, ""))
-    parts.append(_table(rows) if rows else "Nothing can be set.\n")
-    secrets = _secrets(role)
-    if secrets:
-        parts.append("Secrets in `secrets.yaml`:\n\n" + "\n".join(secrets) + "\n")
+    found = list(rows(role.options))
+    parts.append(_table(found) if found else "Nothing can be set.\n")
     return "\n".join(parts)
 
 
-def _secrets(role: Role) -> list[str]:
-    """Those that the role asks for with its defaults; options can add more."""
-    try:
-        asked = role.secrets(role.options())
-    except ValueError:  # some option has no default
-        return []
-    origin = {True: "generated", False: "set by a person"}
-    return [f"- `{role.name}.{secret.name}`: {secret.description} ({origin[secret.generated]})" for secret in asked]
-
-
-def _table(rows: list[tuple[str, str, str, str]]) -> str:
+def _table(found: list[tuple[str, str, str, str]]) -> str:
     lines = ["| key | type | default | means |", "|---|---|---|---|"]
-    lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
+    lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in found]
     return "\n".join(lines) + "\n"
 
 
-def _rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:
-    """A row per field; fields of models inside it follow with their path, `window.start`."""
+def rows(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
+    """Key, type, default and meaning of every field; fields of models inside it follow with their path, `a.b`."""
     schema = model.model_json_schema()
-    yield from _schema_rows(schema, schema.get("$defs", {}), prefix)
+    yield from _schema_rows(schema, schema.get("$defs", {}), "")
 
 
 def _schema_rows(schema: dict[str, Any], defs: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, str, str]]:
     required = schema.get("required", [])
     for name, field in schema.get("properties", {}).items():
         default = "required" if name in required else _code(field.get("default"))
-        yield f"`{prefix}{name}`", _type(field, defs), default, field.get("description", "")
+        yield f"`{prefix}{name}`", _type(field, defs), default, _meaning(field, defs)
         for suffix, inner in _inner(field, defs):
             yield from _schema_rows(inner, defs, f"{prefix}{name}{suffix}.")
 
@@ -192,10 +187,16 @@ def _inner(field: dict[str, Any], defs: dict[str, Any]) -> Iterator[tuple[str, d
         target = _definition(variant, defs)
         if "properties" in target:
             yield "", target
-        for key, suffix in (("items", "[]"), ("additionalProperties", ".KEY")):
-            below = variant.get(key)
+        patterns = variant.get("patternProperties") or {}
+        places = [("[]", variant.get("items")), (".KEY", variant.get("additionalProperties"))]
+        for suffix, below in [*places, *((".KEY", value) for value in patterns.values())]:
             if isinstance(below, dict) and "properties" in _definition(below, defs):
                 yield suffix, _definition(below, defs)
+
+
+def _meaning(field: dict[str, Any], defs: dict[str, Any]) -> str:
+    text: str = field.get("description") or _definition(field, defs).get("description", "")
+    return text.replace("<", "&lt;")
 
 
 def _definition(field: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,14 @@ from pathlib import Path
 import click
 from pydantic_core import to_jsonable_python
 
-from deploy.cli.options import commune_argument, commune_folder, inventories_folder, inventories_option, json_option
+from deploy.cli.options import (
+    commune_argument,
+    commune_folder,
+    inventories_folder,
+    inventories_option,
+    json_option,
+    listed,
+)
 from deploy.errors import UserError
 from deploy.inventory.identity import configured_keys, create_identity, identity_path
 from deploy.inventory.loading import SCHEMA_FOLDER, Inventory, load
@@ -127,32 +134,37 @@ def _print_problems(bad: BadInventory, as_json: bool) -> None:
 
 def _print_good(inventory: Inventory, resolved: list[Resolved], as_json: bool, *, recorded: bool) -> None:
     sites = [each.site for each in resolved]
-    slugs = {site.commune.slug for site in sites}
-    notes = [(site.commune.slug, note) for site in sites for note in site.notes]
-    if not recorded:
-        notes += _addresses_to_record(inventory, slugs)
     machines = sum(len(site.machines) for site in sites)
+    notes: dict[str, list[str]] = {}
+    for site in sites:
+        for note in site.notes:
+            notes.setdefault(note, []).append(site.commune.slug)
+    if not recorded:
+        notes |= _addresses_to_record(inventory, {site.commune.slug for site in sites})
     if as_json:
         lines = JsonLines(sys.stdout)
-        for slug, note in notes:
-            lines.line({"event": "note", "commune": slug, "text": note})
-        lines.line({"event": "summary", "verb": "check", "communes": len(sites), "machines": machines, "problems": 0})
+        for note, slugs in notes.items():
+            for slug in slugs:
+                lines.line({"event": "note", "commune": slug, "text": note})
+        line = {"event": "summary", "verb": "check", "communes": len(sites), "machines": machines, "problems": 0}
+        lines.line(line)
         return
-    for slug, note in notes:
-        click.echo(f"{slug}: note: {note}")
+    for note, slugs in notes.items():
+        click.echo(f"{listed(slugs, most=3)}: note: {note}")
     click.echo(f"{count(len(sites), 'commune')}, {count(machines, 'machine')}: all is well.")
 
 
-def _addresses_to_record(inventory: Inventory, slugs: set[str]) -> list[tuple[str, str]]:
-    """One note per commune: which addresses are planned and could still move."""
+def _addresses_to_record(inventory: Inventory, slugs: set[str]) -> dict[str, list[str]]:
+    """A note: which addresses are planned and could still move."""
     changes: dict[str, list[str]] = {}
     for change in plan_addresses(inventory):
         if change.slug in slugs:
             changes.setdefault(change.slug, []).append(change.what.split()[-1])
-    return [
-        (slug, f"addresses not on record yet: {', '.join(names)}; record them with: lienxa check {slug} --write")
-        for slug, names in changes.items()
-    ]
+    if len(changes) == 1:
+        slug, names = next(iter(changes.items()))
+        return {f"not on record yet: {', '.join(names)}; when they are right: lienxa check {slug} --write": [slug]}
+    note = "has addresses that are not on record yet; when they are right: lienxa check --write"
+    return {note: sorted(changes)} if changes else {}
 
 
 def _print_explanation(inventory: Inventory, commune: str, key: str, as_json: bool) -> None:

@@ -63,11 +63,12 @@ def commune_folder(inventories: Path, commune: str) -> Path:
     if commune not in there:
         close = get_close_matches(commune, there, n=1)
         meant = f" Did you mean {close[0]}?" if close else ""
-        raise UserError(f"{folder}: there is no commune {commune!r}; there is: {_listed(there)}.{meant}")
+        raise UserError(f"{folder}: there is no commune {commune!r}; there is: {listed(there)}.{meant}")
     return folder / commune
 
 
-def _listed(names: list[str], most: int = 10) -> str:
+def listed(names: list[str], most: int = 10) -> str:
+    """`a, b and 133 more`."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "none") + more
 

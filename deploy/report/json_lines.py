@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from deploy.fleet.updates import Update
+if TYPE_CHECKING:  # `check` writes lines too, and has no need of the journal's models
+    from deploy.fleet.updates import Update
 
 
 class JsonLines:
