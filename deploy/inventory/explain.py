@@ -10,6 +10,7 @@ from typing import Any
 
 from deploy.inventory.loading import Commune, Inventory
 from deploy.inventory.merge import Layer, merge, origin
+from deploy.inventory.models import Province
 from deploy.inventory.problems import BadInventory, Problem, allowed
 from deploy.inventory.role import Kind
 from deploy.inventory.yaml_source import Source, Steps
@@ -61,10 +62,8 @@ def _found(inventory: Inventory, commune: Commune, steps: tuple[str | int, ...])
     if steps[0] in inventory.catalog.roles:
         yield from _of_commune(inventory, commune, str(steps[0]), steps)
     elif steps[0] == "province":
-        inside = (
-            steps if len(steps) > 1 and steps[1] in inventory.province.province.__class__.model_fields else steps[1:]
-        )
-        yield from _written("province", inventory.source, inside, "province.")
+        short = len(steps) > 1 and steps[1] in Province.model_fields
+        yield from _written("province", inventory.source, steps if short else steps[1:], "" if short else "province.")
     elif steps[0] == "machines" and len(steps) > 2 and steps[2] in inventory.catalog.roles:
         yield from _of_machine(inventory, commune, str(steps[1]), str(steps[2]), steps)
     else:

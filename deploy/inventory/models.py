@@ -270,11 +270,11 @@ class CommuneFile(Written):
 class ZoneGiven(Written):
     """The network that a zone was given, and the addresses given in it."""
 
-    network: Network
-    machines: dict[str, Address] = {}
+    network: Network = Field(description="The zone's network.")
+    machines: dict[str, Address] = Field({}, description="Addresses by machine.")
 
 
 class AddressesFile(Written):
     """`addresses.yaml`: what was given out and never moves; written by lienxa."""
 
-    zones: dict[str, ZoneGiven]
+    zones: dict[str, ZoneGiven] = Field(description="What each zone was given.")
