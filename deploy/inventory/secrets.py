@@ -157,10 +157,10 @@ def seal(value: str, recipients: Sequence[str]) -> str:
 
 
 def malformed(text: str) -> str | None:
-    """What is wrong with a value as it stands in the file; None for one that age has sealed."""
+    """What is wrong with a value as it stands in the file, up to the command that mends it; None for a sealed one."""
     if not text.startswith("age:"):
-        return "is not sealed, so it is a secret no longer: change it where it is used"
-    return None if _header(text) else "is damaged (no age file in base64)"
+        return "is not sealed, so it is a secret no longer; change it where it is used, and run"
+    return None if _header(text) else "is damaged (no age file in base64); take it from git's history, or run"
 
 
 def opens(text: str, keys: Keys) -> bool:
@@ -186,7 +186,7 @@ def unseal(path: Path, key: str, value: Value, keys: Keys | None) -> str:
     """One value of the file in clear. Raises UserError if it is malformed, or these keys do not open it."""
     where = f"{path}:{value.line}: {key}"
     if wrong := malformed(value.text):
-        raise UserError(f"{where} {wrong}; then: {_command('set', path, key)}")
+        raise UserError(f"{where} {wrong}: {_command('set', path, key)}")
     if keys is None:
         raise UserError(f"{where} is sealed, and no identity is set up; set LIENXA_IDENTITY to your age or SSH key")
     try:

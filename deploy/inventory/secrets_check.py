@@ -41,6 +41,6 @@ def _unfit(file: SecretsFile, keys: Keys | None) -> Iterator[Problem]:
     for key, value in file.values.items():
         if wrong := malformed(value.text):
             command = f"lienxa secrets set {file.path.parent.name} {key}"
-            yield Problem(str(file.path), value.line, f"{key} {wrong}; then: {command}")
+            yield Problem(str(file.path), value.line, f"{key} {wrong}: {command}")
         elif keys is not None and not file.lab_only and not opens(value.text, keys):
             yield Problem(str(file.path), value.line, f"{key} {not_for_us(file.path, keys)}")

@@ -387,7 +387,7 @@ def test_check_opens_no_secret(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> N
     [
         (
             "hunter2",
-            "is not sealed, so it is a secret no longer: change it where it is used; then: lienxa secrets set",
+            "is not sealed, so it is a secret no longer; change it where it is used, and run: lienxa secrets set",
         ),
         ("age:äöü", "is damaged"),
         ("age:YWJj", "is damaged"),
@@ -437,6 +437,23 @@ def test_the_model_commune_has_its_secrets() -> None:
     inventories = Path(__file__).parents[2] / "inventories"
     model = resolve(load(inventories, site.CATALOG), "xa-mau")
     assert check_secrets(model, site.CATALOG, inventories, None) == ()
+
+
+BAD = Path(__file__).parent / "bad_secrets"
+
+
+def refused(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What `check` says of the folder, with our key in words."""
+    keys = create_identity(tmp_path / "identity.txt")
+    monkeypatch.chdir(BAD / case)
+    found = check_secrets(resolve(load(Path(), site.CATALOG), "xa-mau"), site.CATALOG, Path(), keys)
+    text = "".join(f"{problem}\n" for problem in found)
+    return text.replace(str(keys.path), "IDENTITY").replace(keys.recipients[0], "PUBLIC")
+
+
+@pytest.mark.parametrize("case", sorted(path.name for path in BAD.iterdir()))
+def test_refused_with_these_words(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused(case, tmp_path, monkeypatch) == (BAD / case / "expected.txt").read_text()
 
 
 # Orders
