@@ -27,6 +27,7 @@ LOCK = ROOT / "deploy" / "kit" / "runtime.lock"
 
 CONTENT = (
     "deploy/__init__.py",
+    "deploy/errors.py",
     "deploy/inventory",
     "deploy/journal.py",
     "deploy/order.py",

@@ -9,7 +9,6 @@ with `"size"` is followed by that many bytes. Every request is answered by one o
 from __future__ import annotations
 
 import compileall
-import fcntl
 import hashlib
 import json
 import os
@@ -111,16 +110,17 @@ class Machine:
         return unit["Description"].removeprefix(_DESCRIPTION) if at_work else None
 
     def holder(self) -> Message | None:
-        """Who holds the machine, since when and for which run; None when nobody does."""
+        """Who holds the machine, since when and for which run; None when nobody does. Never takes the lock itself."""
+        lock = self.base / "lock"
         try:
-            with (self.base / "lock").open("rb") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return _object(lock.read()) or {"who": "somebody"}
+            inode = str(lock.stat().st_ino)
+            held = any(
+                " FLOCK " in line and " WRITE " in line and line.split()[5].rpartition(":")[2] == inode
+                for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()
+            )
+            return (_object(lock.read_bytes()) or {"who": "somebody"}) if held else None
         except FileNotFoundError:
-            pass
-        return None
+            return None
 
     def debian(self) -> str:
         """The release's number, `13`; empty where it has none."""
@@ -369,12 +369,17 @@ def unit_command(run: str, content: Path, runtime: Path) -> list[str]:
 def why_gone(machine: Machine, run: str) -> Message:
     """Why a run has no last event: the machine was started again, or the runner died; with its last words."""
     journal = machine.journal(run)
-    booted = time.time() - float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
-    request_there = (machine.requests / f"{run}.json").exists()
-    rebooted = not request_there and journal.exists() and journal.stat().st_mtime < booted
+    rebooted = journal.exists() and journal.stat().st_mtime < _booted()
     log = _run("journalctl", f"--unit={UNIT}", "--lines=20", "--output=cat", "--no-pager", "--boot")
     (machine.requests / f"{run}.json").unlink(missing_ok=True)
     return {"rebooted": rebooted, "begun": journal.exists(), "log": log.stdout[-4000:]}
+
+
+def _booted() -> float:
+    """When PID 1 began, in seconds since the epoch; right in a container too."""
+    uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+    began = int(Path("/proc/1/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19])
+    return time.time() - uptime + began / os.sysconf("SC_CLK_TCK")
 
 
 def _ends(journal: Path) -> Message:

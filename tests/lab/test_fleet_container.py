@@ -25,7 +25,7 @@ from deploy.fleet.waves import run_fleet
 from deploy.inventory.role import Kind, Purpose
 from deploy.inventory.site import CommuneId, Site, SiteMachine, SiteUplink, SiteZone, Support
 from deploy.lab.image import machine_image
-from deploy.order import Order, Request
+from deploy.order import Order, Request, RoleOrder
 
 pytestmark = pytest.mark.lab
 
@@ -128,6 +128,15 @@ def test_a_run_from_first_contact_to_its_end(box: Box, links: Links, kits: Kits)
         "700 /var/lib/lienxa",
         "700 /run/lienxa",
     ]
+
+
+def test_the_real_runner_applies_an_order_without_roles(links: Links) -> None:
+    job = _job(roles=())
+    updates = list(ship(job, links, Kits()))
+    assert updates[-1].state == State.DONE, updates[-1].message
+    told = status(links, "gw1")
+    assert told["runs"][0]["run"] == job.request.run
+    assert told["state"] is not None
 
 
 def test_the_kit_is_sent_once(links: Links, kits: Kits) -> None:
@@ -347,7 +356,7 @@ class _container:  # noqa: N801 (a context manager that reads as a function)
         )
         made = Box(self._name, pid, access)
         _wait(lambda: _state(self._name) in ("running", "degraded"))
-        made.sh("ssh-keygen -A; systemctl restart ssh; rm -f /run/nologin")
+        made.sh("ssh-keygen -A; systemctl reset-failed ssh; systemctl restart ssh; rm -f /run/nologin")
         _wait(lambda: ":22 " in made.sh("ss -ltn"))
         return made
 
@@ -404,8 +413,13 @@ def _wait(condition: Any, seconds: float = 30) -> None:
         time.sleep(0.1)
 
 
-def _job(machine: str = "gw1", port: int | None = None, **plan: Any) -> Job:
-    order = Order(machine=machine, site=_SITE, roles=({"name": "base", "options": plan},))  # type: ignore[arg-type]
+def _job(
+    machine: str = "gw1", port: int | None = None, roles: tuple[RoleOrder, ...] | None = None, **plan: Any
+) -> Job:
+    """`plan` is for the stand-in."""
+    order = Order(
+        machine=machine, site=_SITE, roles=(RoleOrder(name="base", options=plan),) if roles is None else roles
+    )
     run = time.strftime("%Y%m%dT%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:4]
     return Job(machine, Request(run=run, action="apply", order=order, by="an@laptop"), package_port=port)
 

@@ -1,0 +1,174 @@
+"""The receiver, talked to through pipes: what arrives broken, cut or hostile does no harm."""
+
+from __future__ import annotations
+
+import ast
+import fcntl
+import hashlib
+import io
+import json
+import lzma
+import os
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.runner import receiver
+from deploy.runner.receiver import Line, Machine, Tail, part_name, serve, tidy, unit_command
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    made = Machine(tmp_path)
+    made.prepare()
+    return made
+
+
+def test_it_imports_the_standard_library_alone() -> None:
+    tree = ast.parse(Path(receiver.__file__).read_text(encoding="utf-8"))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+def test_an_archive_is_unpacked_whole_and_its_part_is_gone(machine: Machine) -> None:
+    body = _archive({"deploy/a.py": b"x = 1\n"})
+    answers = _talk(machine, _upload("content-1", body))
+    assert answers[-1] == {"installed": "content-1"}
+    assert (machine.kits / "content-1/deploy/a.py").read_bytes() == b"x = 1\n"
+    assert [path.name for path in machine.kits.iterdir()] == ["content-1"]
+
+
+def test_a_cut_upload_goes_on_at_its_byte(machine: Machine) -> None:
+    body = _archive({"a": os.urandom(1000)})
+    head, _ = _upload("content-1", body)
+    _talk(machine, (head, body[:300]))
+    part = machine.kits / part_name("content-1", hashlib.sha256(body).hexdigest())
+    assert part.stat().st_size == 300
+    assert _talk(machine, _upload("content-1", body, offset=300))[-1] == {"installed": "content-1"}
+
+
+def test_a_damaged_archive_is_thrown_away(machine: Machine) -> None:
+    body = _archive({"a": b"1"})
+    head, _ = _upload("content-1", body)
+    assert "damaged" in _talk(machine, (head, bytes(len(body))))[-1]["error"]
+    assert list(machine.kits.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/outside", "a/../../outside"])
+def test_an_archive_cannot_write_outside(machine: Machine, name: str) -> None:
+    answer = _talk(machine, _upload("content-1", _archive({name: b"1"})))[-1]
+    assert "does not belong" in answer["error"]
+    assert not (machine.kits / "content-1").exists()
+    assert not list(machine.base.rglob("outside"))
+
+
+def test_an_archive_cannot_bring_links(machine: Machine) -> None:
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as tar:
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    answer = _talk(machine, _upload("content-1", lzma.compress(plain.getvalue())))[-1]
+    assert "does not belong" in answer["error"]
+
+
+@pytest.mark.parametrize("name", ["../x", ".hidden", "a/b", ""])
+def test_names_stay_in_their_folder(machine: Machine, name: str) -> None:
+    head, body = _upload("x", b"123")
+    assert "not a name" in _talk(machine, (head | {"name": name}, body))[-1]["error"]
+
+
+def test_the_line_stays_in_step_after_a_refused_upload(machine: Machine) -> None:
+    body = b'{"do": "nonsense"}\n'
+    head, _ = _upload("content-1", body)
+    good = _upload("content-2", _archive({"a": b"1"}))
+    answers = _talk(machine, (head | {"offset": 99}, body), good)
+    assert "not up to 99" in answers[0]["error"]
+    assert answers[-1] == {"installed": "content-2"}
+
+
+def test_a_tail_gives_whole_lines_once_from_the_wanted_number(tmp_path: Path) -> None:
+    journal = tmp_path / "run.jsonl"
+    tail = Tail(journal, 1)
+    assert list(tail.read()) == []
+    with journal.open("a") as file:
+        file.write('{"seq":0,"event":"a"}\n{"seq":1,"event":"b"}\n{"seq":2,')
+    assert [json.loads(line)["seq"] for line in tail.read()] == [1]
+    assert not tail.ended
+    with journal.open("a") as file:
+        file.write('"event":"run_ended"}\n')
+    assert [json.loads(line)["seq"] for line in tail.read()] == [2]
+    assert tail.ended
+
+
+def test_following_a_finished_run_sends_it_all(machine: Machine) -> None:
+    machine.journal("r1").write_text('{"seq":0,"event":"run_started"}\n{"seq":1,"event":"run_ended"}\n')
+    answers = _talk(machine, ({"do": "follow", "run": "r1", "seq": 0}, b""))
+    assert [json.loads(answer["event"])["seq"] for answer in answers[:-1]] == [0, 1]
+    assert answers[-1] == {"followed": "r1"}
+
+
+def test_a_run_that_is_known_is_not_started_again(machine: Machine) -> None:
+    machine.journal("r1").write_text("")
+    begin = {"do": "start", "run": "r1", "runtime": "runtime-1", "content": "content-1", "size": 2}
+    assert _talk(machine, (begin, b"{}")) == [{"started": False}]
+
+
+def test_tidy_keeps_what_is_needed_and_the_newest_content(machine: Machine) -> None:
+    for name in ("content-1", "content-2", "content-3", "runtime-3.11-a", "runtime-3.11-b", ".new-x"):
+        (machine.kits / name).mkdir()
+    tidy(machine, keep={"content-1", "runtime-3.11-b"})
+    kept = {path.name for path in machine.kits.iterdir()}
+    assert kept >= {"content-1", "runtime-3.11-b"}
+    assert len(kept) == 3
+    assert "runtime-3.11-a" not in kept
+
+
+def test_the_lock_is_seen_without_being_taken(machine: Machine) -> None:
+    assert machine.holder() is None
+    with (machine.base / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(json.dumps({"who": "an@laptop", "since": "now", "run": "r1"}))
+        lock.flush()
+        assert machine.holder() == {"who": "an@laptop", "since": "now", "run": "r1"}
+    assert machine.holder() is None
+
+
+def test_the_unit_is_private_and_carries_no_secret() -> None:
+    command = unit_command("r1", Path("/kit/content-1"), Path("/kit/runtime-1"))
+    assert {"--property=UMask=0077", "--property=PrivateTmp=yes", "--collect"} <= set(command)
+    assert command[-1] == "r1"
+
+
+def _archive(files: dict[str, bytes]) -> bytes:
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as tar:
+        for name, body in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(body)
+            tar.addfile(entry, io.BytesIO(body))
+    return lzma.compress(plain.getvalue())
+
+
+def _upload(name: str, body: bytes, offset: int = 0) -> tuple[dict[str, Any], bytes]:
+    sha256 = hashlib.sha256(body).hexdigest()
+    head = {"do": "upload", "name": name, "sha256": sha256, "total": len(body), "offset": offset}
+    return head | {"size": len(body) - offset}, body[offset:]
+
+
+def _talk(machine: Machine, *requests: tuple[dict[str, Any], bytes]) -> list[dict[str, Any]]:
+    """All requests at once, then the laptop is gone; the answers."""
+    source, ours = os.pipe()
+    theirs, sink = os.pipe()
+    with os.fdopen(ours, "wb") as line:
+        for head, body in requests:
+            line.write(json.dumps(head).encode() + b"\n" + body)
+    serve(machine, Line(source, sink))
+    os.close(source)
+    os.close(sink)
+    with os.fdopen(theirs, "rb") as answers:
+        return [json.loads(answer) for answer in answers]
