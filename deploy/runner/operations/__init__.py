@@ -5,9 +5,9 @@ They are plain operations over facts and shell commands, so they also work with 
 
 from __future__ import annotations
 
+from deploy.runner.operations.apt import packages
 from deploy.runner.operations.files import absent, directory, place
-from deploy.runner.operations.packages import packages
 from deploy.runner.operations.script import Script
-from deploy.runner.operations.units import retire_units, unit, units
+from deploy.runner.operations.systemd import retire_units, unit, units
 
 __all__ = ["Script", "absent", "directory", "packages", "place", "retire_units", "unit", "units"]

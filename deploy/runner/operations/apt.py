@@ -65,7 +65,7 @@ class PackageFact(FactBase[PackageStates]):
         """Parse it. A package of a foreign architecture has it in its name, `libc6:i386`."""
         entries = [line.split() for line in output if line.startswith("package ")]
         return PackageStates(
-            installed=frozenset(entry[1].split(":")[0] for entry in entries if entry[2:3] == ["ii"]),
+            installed=frozenset(entry[1].split(":")[0] for entry in entries if entry[2:3] in (["ii"], ["hi"])),
             fresh="fresh" in output,
             interrupted="interrupted" in output,
             guarded="guarded" in output,
@@ -107,6 +107,8 @@ chmod 0755 {guard}
 if [ -n "$(ls /var/lib/dpkg/updates/)" ] || dpkg --audit | grep -q .; then
     dpkg --force-confdef --force-confold --configure -a </dev/null
 fi
+{install}"""
+_GET = """\
 {update}if ! apt install --no-install-recommends -- {names}; then
     # Lists that are older than the mirror name files that are gone: once more with new ones.
     update
@@ -120,21 +122,27 @@ def _packages(names: tuple[str, ...]) -> Generator[StringCommand, None, None]:
     now = host.get_fact(PackageFact, names=names)
     missing = [name for name in names if name not in now.installed]
     if missing or now.interrupted:
-        fetched = "" if now.fresh else "apt-get update; "
-        yield Script(
-            _INSTALL.format(
-                stamp=_STAMP,
-                stamp_folder=_STAMP.rpartition("/")[0],
-                guard=_GUARD,
-                mark=shlex.quote(_GUARD_MARK),
-                update="" if now.fresh else "update\n",
-                names=" ".join(shlex.quote(name) for name in missing),
-            ),
-            summary=f"{fetched}apt-get install {' '.join(missing)}".rstrip(),
-            explain=_why_not_installed,
-        )
+        yield _install(missing, fresh=now.fresh)
     elif now.guarded:
         yield StringCommand(f"rm -f -- {_GUARD}")
+
+
+def _install(missing: list[str], *, fresh: bool) -> Script:
+    names = " ".join(shlex.quote(name) for name in missing)
+    steps = (
+        [*([] if fresh else ["apt-get update"]), f"apt-get install {names}"] if missing else ["dpkg --configure -a"]
+    )
+    return Script(
+        _INSTALL.format(
+            stamp=_STAMP,
+            stamp_folder=_STAMP.rpartition("/")[0],
+            guard=_GUARD,
+            mark=shlex.quote(_GUARD_MARK),
+            install=_GET.format(update="" if fresh else "update\n", names=names) if missing else "",
+        ),
+        summary="; ".join(steps),
+        explain=_why_not_installed,
+    )
 
 
 _CAUSES = (
