@@ -52,11 +52,14 @@ def new(name: str, province: str | None, prefix: str | None, inventories: Path) 
         click.echo(f"wrote {file}")
     click.echo(f"{made.commune.name} ({made.commune.code}) has {made.prefix}.")
     try:
-        each = resolve(load(inventories, CATALOG), slug)
+        inventory = load(inventories, CATALOG)
+        each = resolve(inventory, slug)
     except BadInventory as bad:
         raise UserError(
             f"{bad}\nThe commune is there, without its secrets. Mend this, then: lienxa secrets generate {slug}"
         ) from bad
+    for file in write_plan(inventory, (slug,)):
+        click.echo(f"wrote {file}")
     generate_missing(made.folder / "secrets.yaml", wanted_secrets(each.site, each.options, CATALOG), keys.recipients)
     click.echo(f"Next: write down its machines in {made.folder / 'commune.yaml'}, then: lienxa check {slug}")
 

@@ -22,8 +22,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING
 
-from netaddr import IPNetwork, IPSet
+if TYPE_CHECKING:
+    from netaddr import IPNetwork, IPSet
 
 SMALLEST = 29
 """A zone's longest prefix: room for the gateway and five more."""
@@ -185,6 +187,8 @@ def _fill(
     prefix: IPv4Network, missing: list[WantedZone], taken: Iterable[IPv4Network]
 ) -> dict[str, IPv4Network] | None:
     """Networks for all of `missing`, in their order or, if they do not fit so, larger ones first."""
+    from netaddr import IPNetwork, IPSet  # noqa: PLC0415 - 30 ms that `check` saves where all is on record
+
     used = [IPNetwork(str(network)) for network in taken]
     by_size = sorted(missing, key=lambda zone: default_length(prefix, zone))
     for order in (missing, by_size):

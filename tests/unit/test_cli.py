@@ -201,6 +201,7 @@ def test_problems_as_json(inventories: Path) -> None:
 
 def test_check_writes_the_addresses_when_asked(inventories: Path) -> None:
     file = inventories / SLUG / "addresses.yaml"
+    file.unlink()
     assert f"lienxa check {SLUG} --write" in run("check").stdout
     assert not file.exists()
     run("check", "--write")
@@ -317,6 +318,7 @@ def test_only_the_machines_and_roles_named(inventories: Path, fleet: Callable[..
 
 def test_apply_records_addresses_first(inventories: Path, fleet: Callable[..., list[Job]]) -> None:
     fleet(done("gw1"))
+    (inventories / SLUG / "addresses.yaml").unlink()
     result = run("apply", SLUG)
     assert (inventories / SLUG / "addresses.yaml").exists()
     assert "new addresses recorded; commit it" in result.stderr
@@ -324,6 +326,7 @@ def test_apply_records_addresses_first(inventories: Path, fleet: Callable[..., l
 
 def test_plan_changes_and_fetches_nothing(inventories: Path, fleet: Callable[..., list[Job]]) -> None:
     jobs = fleet(*(done(name) for name in MACHINES))
+    (inventories / SLUG / "addresses.yaml").unlink()
     assert run("plan", SLUG).exit_code == 0
     assert {job.package_port for job in jobs} == {None}
     assert not (inventories / SLUG / "addresses.yaml").exists()

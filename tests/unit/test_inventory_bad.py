@@ -91,9 +91,10 @@ def _damage(draw: st.DrawFn, here: Any, step: Any) -> None:
     if how == "remove":
         del here[step]
     elif how == "add" and isinstance(here, dict):
-        here[draw(st.sampled_from(["x", "zone", "options", "address", "Á", "0"]))] = draw(st.sampled_from(ODD))
+        key = draw(st.sampled_from(["x", "zone", "options", "address", "Á", "0"]))
+        here[key] = copy.deepcopy(draw(st.sampled_from(ODD)))
     else:
-        here[step] = draw(st.sampled_from(ODD))
+        here[step] = copy.deepcopy(draw(st.sampled_from(ODD)))
 
 
 @given(damaged())
