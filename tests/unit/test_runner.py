@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import getpass
 import grp
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -263,6 +265,37 @@ def test_a_second_run_is_told_who_holds_the_machine(box: Box) -> None:
     assert "binh@may2 since 2026-11-24T22:00:00.000Z (run run-0)" in box.ended.error.message
     assert not box.file.exists()
     assert box.run() == DONE
+
+
+def test_someone_who_only_looks_at_the_lock_is_no_other_run(box: Box) -> None:
+    box.role("a", configure=box.put)
+    box.run()
+    with box.paths.lock.open("rb") as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)
+        threading.Timer(0.02, lambda: fcntl.flock(looked_at, fcntl.LOCK_UN)).start()
+        assert box.run() == DONE
+
+
+def test_a_full_disk_leaves_whole_lines_and_an_error(tmp_path: Path) -> None:
+    script = """
+import resource, sys
+from pathlib import Path
+from deploy.runner.journal_writer import JournalError, JournalWriter
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+journal = JournalWriter(Path(sys.argv[1]))
+try:
+    while True:
+        journal.operation("a", "Place", "changed", seconds=1.0, diff="x" * 77)
+except JournalError as error:
+    print(error)
+"""
+    path = tmp_path / "journal.jsonl"
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    assert f"cannot write the journal {path}" in done.stdout
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert [parse_event(line).seq for line in lines] == list(range(len(lines)))
+    assert lines[-1].endswith(b"\n")
+    assert len(lines) > 2
 
 
 def test_a_stop_ends_the_run_after_the_operation_that_is_on(box: Box) -> None:
