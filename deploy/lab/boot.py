@@ -45,6 +45,7 @@ def common_files(site: Site, machine: str, *, client: bool = False) -> tuple[Fil
     identity = hashlib.sha256(f"{slug}/{machine}".encode()).hexdigest()[:32]
     return (
         File("/etc/hostname", f"{machine}\n"),
+        File("/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {machine}\n::1 localhost ip6-localhost ip6-loopback\n"),
         File("/etc/machine-id", f"{identity}\n", 0o444),
         File("/etc/ssh/ssh_host_ed25519_key", own.read_text(), 0o600),
         File("/etc/ssh/ssh_host_ed25519_key.pub", own.with_suffix(".pub").read_text()),

@@ -25,14 +25,13 @@ _TINH = ("bind9-dnsutils", "chrony", "curl", "knot", "tcpdump", "unbound")
 # Without man pages and fsync: what nobody reads in a lab and what makes dpkg slow there.
 _DPKG = ("force-unsafe-io", "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/info/*")
 
-# Host keys and machine-id are each machine's own. ifupdown and its slow wait for a lease are left to the field:
-# a lab machine asks by systemd-networkd, which never gives up.
+# Host keys and machine-id are each machine's own. A lab machine asks for its address by systemd-networkd, which never
+# gives up: it boots long before the commune's gateway has anything to lease.
 _FINISH = """
 set -eu
 rm -f "$1"/etc/ssh/ssh_host_*
 : > "$1/etc/machine-id"
-printf '127.0.0.1 localhost\\n::1 localhost ip6-localhost ip6-loopback\\n' > "$1/etc/hosts"
-printf 'auto lo\\niface lo inet loopback\\n' > "$1/etc/network/interfaces"
+rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"
 chroot "$1" systemctl enable --quiet systemd-networkd.service
 chroot "$1" systemctl disable --quiet systemd-networkd-wait-online.service systemd-resolved.service
 """

@@ -19,6 +19,7 @@ from deploy.lab.containers import Container
 from deploy.lab.image import Listener, machine_image, tinh_image
 from deploy.lab.keys import facts, ssh_key
 from deploy.lab.laptop import LabError, as_root, cache_dir, locked, run, state_dir, write_private
+from deploy.lab.limits import give_back, make_room
 from deploy.lab.rehearsal import LAPTOP, TINH, gateway_address, links, rehearse, tinh_address
 from deploy.lab.tinh import tinh_files
 from deploy.lab.wiring import namespace, namespaces, path, unwire, wire
@@ -49,6 +50,7 @@ def up(site: Site, *, debian: str | None = None, listener: Listener = lambda mac
     with locked(f"lab-{slug}") as lock:
         rehearsed = rehearse(site, facts(slug))
         wanted = _containers(rehearsed, debian, listener)
+        make_room()
         listener("", f"containers: {containers.runtime().why}")
         _write_known_hosts(slug, [container.machine for container in wanted])
         there = containers.found(slug)
@@ -73,6 +75,7 @@ def down(slug: str) -> bool:
         folder = cache_dir() / "lab" / slug
         known = folder.exists()
         shutil.rmtree(folder, ignore_errors=True)
+        give_back()
     return bool(there or wired or known)
 
 
@@ -95,6 +98,7 @@ def access(site: Site) -> Access:
         hosts=hosts,
         behind=behind,
         identity=ssh_key(slug, "support"),
+        commune=slug,
         proxy_command=f"{shlex.join(_from_laptop(slug))} nc %h %p",
     )
 

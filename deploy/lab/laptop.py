@@ -34,7 +34,7 @@ def state_dir(slug: str) -> Path:
 
 
 def as_root(argv: Sequence[str], *, ask: bool = True) -> list[str]:
-    """The same command as root: through sudo where we are not. Without `ask`, sudo fails where it wants a password."""
+    """The same command as root: through sudo where we are not. Without `ask`, sudo never waits for a password."""
     if os.geteuid() == 0:
         return list(argv)
     return ["sudo", *([] if ask else ["-n"]), "--", *argv]
