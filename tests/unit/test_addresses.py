@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,19 +34,26 @@ def zones(*names: str) -> tuple[WantedZone, ...]:
     return tuple(WantedZone(name) for name in names)
 
 
-@st.composite
-def edits(draw: st.DrawFn) -> list[Wanted]:
-    """What a file looks like after each of many edits; anything may be put in anywhere, taken out, reordered."""
-    wanted, story = Wanted(), []
-    for _ in range(draw(st.integers(2, 14))):
-        wanted = draw(st.sampled_from([_zone_in, _zone_out, _machine_in, _machine_in, _machine_out, _shuffled]))(
-            draw, wanted
-        )
-        story.append(wanted)
-    return story
+Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 
-def _zone_in(draw: st.DrawFn, wanted: Wanted) -> Wanted:
+def edited(draw: Draw) -> Iterator[tuple[Wanted, Plan, Given]]:
+    """A file, its plan and what was on record before it, after each of many edits.
+
+    Anything may be put in anywhere, taken out, reordered. An edit that is refused is taken back.
+    """
+    wanted, recorded = Wanted(), NOTHING
+    for _ in range(draw(st.integers(5, 25))):
+        edit = draw(st.sampled_from([_zone_in, _zone_out, _machine_in, _machine_in, _machine_out, _shuffled]))
+        after = edit(draw, wanted)
+        plan = after.plan(recorded)
+        if plan.complaints:
+            continue
+        yield after, plan, recorded
+        wanted, recorded = after, plan.given
+
+
+def _zone_in(draw: Draw, wanted: Wanted) -> Wanted:
     names = [name for name in ZONE_NAMES if name not in {zone.name for zone in wanted.zones}]
     if not names:
         return wanted
@@ -58,7 +67,7 @@ def _zone_in(draw: st.DrawFn, wanted: Wanted) -> Wanted:
     return replace(wanted, zones=(*wanted.zones[:at], zone, *wanted.zones[at:]))
 
 
-def _zone_out(draw: st.DrawFn, wanted: Wanted) -> Wanted:
+def _zone_out(draw: Draw, wanted: Wanted) -> Wanted:
     if not wanted.zones:
         return wanted
     gone = draw(st.sampled_from(wanted.zones))
@@ -68,7 +77,7 @@ def _zone_out(draw: st.DrawFn, wanted: Wanted) -> Wanted:
     )
 
 
-def _machine_in(draw: st.DrawFn, wanted: Wanted) -> Wanted:
+def _machine_in(draw: Draw, wanted: Wanted) -> Wanted:
     names = [name for name in MACHINE_NAMES if name not in {machine.name for machine in wanted.machines}]
     if not names or not wanted.zones:
         return wanted
@@ -79,34 +88,29 @@ def _machine_in(draw: st.DrawFn, wanted: Wanted) -> Wanted:
     return replace(wanted, machines=(*wanted.machines[:at], machine, *wanted.machines[at:]))
 
 
-def _machine_out(draw: st.DrawFn, wanted: Wanted) -> Wanted:
+def _machine_out(draw: Draw, wanted: Wanted) -> Wanted:
     if not wanted.machines:
         return wanted
     gone = draw(st.sampled_from(wanted.machines))
     return replace(wanted, machines=tuple(machine for machine in wanted.machines if machine is not gone))
 
 
-def _shuffled(draw: st.DrawFn, wanted: Wanted) -> Wanted:
+def _shuffled(draw: Draw, wanted: Wanted) -> Wanted:
     return Wanted(
         tuple(draw(st.permutations(list(wanted.zones)))), tuple(draw(st.permutations(list(wanted.machines))))
     )
 
 
-@given(edits())
-@settings(max_examples=120, deadline=None)
-def test_nothing_that_stays_ever_moves_and_nothing_is_given_twice(story: list[Wanted]) -> None:
-    recorded = NOTHING
-    for wanted in story:
-        plan = wanted.plan(recorded)
-        if plan.complaints:  # refused by the loader: the engineer takes this edit back
-            continue
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_nothing_that_stays_ever_moves_and_nothing_is_given_twice(data: st.DataObject) -> None:
+    for wanted, plan, recorded in edited(data.draw):
         assert_sound(wanted, plan)
         for zone, network in plan.given.networks.items():
             assert recorded.networks.get(zone, network) == network
         for machine, here in plan.given.addresses.items():
             before = recorded.addresses.get(machine, here)
             assert before == here or before[0] != here[0], f"{machine} moved from {before} to {here}"
-        recorded = plan.given
 
 
 def assert_sound(wanted: Wanted, plan: Plan) -> None:
@@ -126,17 +130,14 @@ def assert_sound(wanted: Wanted, plan: Plan) -> None:
             assert not any(pool[0] <= address <= pool[1] for address in addresses)
 
 
-@given(edits())
-@settings(max_examples=60, deadline=None)
-def test_the_order_in_the_file_does_not_matter_once_recorded(story: list[Wanted]) -> None:
-    wanted = story[-1]
-    plan = wanted.plan()
-    if plan.complaints:
-        return
-    turned = Wanted(wanted.zones[::-1], wanted.machines[::-1]).plan(plan.given)
-    assert dict(turned.given.networks) == dict(plan.given.networks)
-    assert dict(turned.given.addresses) == dict(plan.given.addresses)
-    assert turned.pools == plan.pools
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_the_order_in_the_file_does_not_matter_once_recorded(data: st.DataObject) -> None:
+    for wanted, plan, _ in edited(data.draw):
+        turned = Wanted(wanted.zones[::-1], wanted.machines[::-1]).plan(plan.given)
+        assert dict(turned.given.networks) == dict(plan.given.networks)
+        assert dict(turned.given.addresses) == dict(plan.given.addresses)
+        assert turned.pools == plan.pools
 
 
 def test_a_first_plan_reads_like_the_file() -> None:

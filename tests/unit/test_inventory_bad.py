@@ -98,7 +98,7 @@ def _damage(draw: st.DrawFn, here: Any, step: Any) -> None:
 
 
 @given(damaged())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_whatever_stands_in_a_file_is_accepted_or_refused_with_a_line(
     tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]
 ) -> None:
