@@ -9,12 +9,13 @@ from typing import Unpack
 from deploy.runner.operations.script import Arguments, Reason, Script
 from deploy.runner.pyinfra_api import FactBase, OperationMeta, StringCommand, host, operation
 
+SAME = "same"
 DIFFERENCE = """\
 loaded=$(nft -s list table {table} 2>/dev/null)
 wanted=$(unshare --net sh -c {load}) || {{ echo 'the file cannot be loaded'; exit 0; }}
-[ "$loaded" = "$wanted" ] || echo 'the loaded table is not the one in the file'
+[ "$loaded" = "$wanted" ] && echo same || echo 'the loaded table is not the one in the file'
 """
-"""Shell script that says in what way a loaded table is not that of its file, and nothing where it is: the file is
+"""Shell script that says in what way a loaded table is not that of its file, or `same`: the file is
 loaded in an empty network namespace, and both are printed by nft itself, without counters."""
 
 
@@ -47,7 +48,8 @@ class RulesetDifferenceFact(FactBase[str]):
 
     def process(self, output: list[str]) -> str:
         """Parse it."""
-        return "\n".join(output).strip()
+        said = "\n".join(output).strip()
+        return "" if said == SAME else said
 
 
 @operation()
