@@ -113,7 +113,9 @@ class Province(Written):
 
     name: str = Field(min_length=1, description="Official name without its type: Gia Lai.")
     slug: Label = Field(description="Name without diacritics, as used in file names: gia-lai.")
-    code: Code = Field(description="Official code of the province: 52.")
+    code: Code = Field(
+        description="Official code of the province: 52.", json_schema_extra={"type": ["string", "integer"]}
+    )
     domain: str = Field(
         pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$",
         description="The province's domain; a commune's is <slug>.<domain>.",

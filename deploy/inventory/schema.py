@@ -43,7 +43,19 @@ def _schema(model: type[Written], catalog: Catalog) -> dict[str, Any]:
             if options is not None:
                 place["properties"]["options"] = {"description": options["description"], "$ref": "#/$defs/Options"}
         definitions |= _options(catalog)
+    _close(schema)
     return {"$schema": DRAFT, **schema}
+
+
+def _close(value: Any) -> None:  # noqa: ANN401 - any part of a schema
+    """Where names follow a pattern, a name that does not is a mistake that an editor can underline."""
+    if isinstance(value, dict):
+        if "patternProperties" in value:
+            value["additionalProperties"] = False
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            _close(inner)
 
 
 def _options(catalog: Catalog) -> dict[str, Any]:
