@@ -22,11 +22,15 @@ TIME = "/etc/chrony/conf.d/lienxa-network.conf"
 RESOLV = "/etc/resolv.conf"
 PPPOE_UNIT = "/etc/systemd/system/lienxa-pppoe@.service"
 
+CANARY = "use-application-dns.net"
+"""Blocked everywhere. A browser that cannot resolve it asks the commune's resolver rather than one of its own choice;
+and it is what checks ask for."""
+
 CHECK_RULES = "nft -c -f {}"
 CHECK_KEA = "kea-dhcp4 -t {}"
 CHECK_BLOCKED = (
-    r"""printf 'server:\n module-config: "respip iterator"\nrpz:\n name: blocked.lienxa.\n zonefile: "%s"\n' {} >{}.conf"""
-    " && unbound-checkconf {}.conf"
+    r"""printf 'server:\n module-config: "respip iterator"\nrpz:\n name: blocked.lienxa.\n zonefile: "%s"\n' """
+    "{} >{}.conf && unbound-checkconf {}.conf"
 )
 CHECK_UNBOUND = "unbound-checkconf {}"
 CHECK_TIME = "chronyd -p -f {} >/dev/null"
@@ -104,7 +108,7 @@ def _pppoe(ctx: Context[Options]) -> None:
 
 
 def _names(ctx: Context[Options]) -> None:
-    place(ctx, BLOCKED, validate=CHECK_BLOCKED)
+    place(ctx, BLOCKED, values=_helpers(ctx), validate=CHECK_BLOCKED)
     if ctx.site.upstream.trust_anchors:
         # Two sources of anchors for one name do not go together; only a lab has anchors of its own.
         absent(ROOT_ANCHOR)
@@ -113,6 +117,7 @@ def _names(ctx: Context[Options]) -> None:
 
 def _helpers(ctx: Context[Options]) -> dict[str, object]:
     return {
+        "blocked": (CANARY, *ctx.options.block_list),
         "ipv6": has_ipv6(ctx),
         "guests": wiring.guests,
         "device": wiring.device,
