@@ -60,26 +60,26 @@ def adopt(
     if not support.keys:
         raise AdoptError(f"{machine}: nobody could log in afterwards; add your public key to `support: keys:` first")
     proxy = f"http://127.0.0.1:{ON_MACHINE_PROXY_PORT}" if package_port else None
-    ours = dataclasses.replace(access, user=support.user)
+    access = dataclasses.replace(access, user=support.user)  # at the gateway on the way, too
     settle = {"do": "settle", "user": support.user, "keys": list(support.keys), "proxy": proxy}
     _Visit(access, machine, first, package_port).ask(settle)
-    with Links(ours) as links:
+    with Links(access) as links:
         try:
-            root = links.run(machine, ["sudo", "-n", "id", "-u"], timeout=60)
+            root = links.run(machine, ["sudo", "-n", "true"], timeout=60)
         except LinkError as error:
             raise AdoptError(
                 f"the account {support.user} is there, but a log-in with your key fails: {error}"
             ) from error
-    if root.stdout.strip() != b"0":
+    if root.returncode:
         raise AdoptError(f"{machine}: {support.user} does not become root by sudo: {root.stderr.decode().strip()}")
-    _Visit(ours, machine, FirstContact(support.user)).ask({"do": "lock"})
+    _Visit(access, machine, FirstContact(support.user)).ask({"do": "lock"})
 
 
 class _Visit:
     """One way to become root on a machine that is not ours yet."""
 
     def __init__(self, access: Access, machine: str, first: FirstContact, package_port: int | None = None) -> None:
-        self._access = dataclasses.replace(access, user=first.user)
+        self._access = access
         self._machine = machine
         self._first = first
         self._package_port = package_port
@@ -88,10 +88,10 @@ class _Visit:
         """Have `deploy.runner.adoption` do it there. Raises AdoptError."""
         program = (files("deploy.runner") / "adoption.py").read_bytes()
         text = f"{len(program):08d}".encode() + program + json.dumps(message).encode() + b"\n"
-        with _password_file(self._first.password) as options_and_env, Links(self._access) as links:
-            options, env = options_and_env
+        with _password_file(self._first.password) as (how, env), Links(self._access) as links:
+            options = ["-l", self._first.user, "-o", "ControlMaster=no", "-o", "ControlPath=none", *how]
             remote, password = self._become_root(links, options, env)
-            options = [*options, *self._forward()]
+            options += self._forward()
             answer = self._talk(links.command(self._machine, remote, *options), env, password, text)
         if "error" in answer:
             raise AdoptError(f"{self._machine}: {answer['error']}")
@@ -183,10 +183,10 @@ def _is_ready(ssh: subprocess.Popen[bytes]) -> bool:
 def _password_file(password: str | None) -> Iterator[tuple[list[str], dict[str, str]]]:
     """Options and environment with which ssh takes the password from us, and from nobody else."""
     if password is None:
-        yield ["-o", "ControlMaster=no", "-o", "ControlPath=none"], dict(os.environ)
+        yield [], dict(os.environ)
         return
-    options = ["-o", "BatchMode=no", "-o", "NumberOfPasswordPrompts=1", "-o", "ControlMaster=no"]
-    options += ["-o", "ControlPath=none", "-o", "PreferredAuthentications=password,keyboard-interactive"]
+    options = ["-o", "BatchMode=no", "-o", "NumberOfPasswordPrompts=1"]
+    options += ["-o", "PreferredAuthentications=password,keyboard-interactive"]
     with tempfile.TemporaryDirectory(prefix="adopt-", dir=_memory()) as folder:
         secret, helper = Path(folder) / "password", Path(folder) / "askpass"
         for file, text in ((secret, password + "\n"), (helper, _ASKPASS)):

@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +308,25 @@ def test_a_machine_behind_the_gateway_is_reached_through_it(box: Box, kits: Kits
         subprocess.run(["podman", "exec", box.name, "systemctl", "stop", "second"], check=False)
 
 
+def test_adopt_reaches_a_machine_behind_the_gateway(box: Box) -> None:
+    """The installer's user is at the machine alone: at the gateway it is the support account that jumps."""
+    box.sh("systemd-run -q --unit=third /usr/sbin/sshd -D -p 2223 -o PidFile=none -o 'AllowUsers=ngoc hotro'")
+    box.sh("id ngoc 2>/dev/null || useradd -m -s /bin/bash -G sudo ngoc; echo 'ngoc:mk' | chpasswd")
+    box.sh("echo 'DenyUsers ngoc' >/etc/ssh/sshd_config.d/00-test.conf; systemctl reload ssh")
+    access = dataclasses.replace(
+        box.access,
+        hosts={"gw1": "127.0.0.1", "vp01": "127.0.0.1"},
+        ports={"vp01": 2223},
+        behind=frozenset({"vp01"}),
+    )
+    try:
+        support = Support(user="hotro", keys=("ssh-ed25519 AAAA another",))
+        adopt.adopt(_trusted(access), "vp01", adopt.FirstContact("ngoc", "mk"), support)
+        assert len(box.sh("cat ~hotro/.ssh/authorized_keys").splitlines()) == 2
+    finally:
+        box.sh("systemctl stop third; rm /etc/ssh/sshd_config.d/00-test.conf; systemctl reload ssh")
+
+
 @pytest.mark.parametrize("way", ["sudo", "su"])
 def test_adopt_makes_a_machine_ours(tmp_path: Path, way: str) -> None:
     with _container(machine_image("13"), tmp_path) as made:
@@ -329,39 +349,31 @@ def test_adopt_makes_a_machine_ours(tmp_path: Path, way: str) -> None:
 # ---------------------------------------------------------------------------------------------------- helpers
 
 
-class _container:  # noqa: N801 (a context manager that reads as a function)
-    def __init__(self, image: str, folder: Path) -> None:
-        self._image = image
-        self._folder = folder
-        self._name = f"lxfleet-{uuid.uuid4().hex[:8]}"
-
-    def __enter__(self) -> Box:
-        limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"]
-        command = ["podman", "--runtime", "runc", "run", "-d", "--rm", "--systemd=always", "--privileged", *limits]
-        subprocess.run(
-            [*command, "--network", "none", "--name", self._name, self._image, "/sbin/init"],
-            check=True,
-            capture_output=True,
-        )
-        pid = _output("podman", "inspect", "--format", "{{.State.Pid}}", self._name)
-        pipe = self._folder / "pipe.py"
+@contextmanager
+def _container(image: str, folder: Path) -> Iterator[Box]:
+    name = f"lxfleet-{uuid.uuid4().hex[:8]}"
+    limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"]
+    command = ["podman", "--runtime", "runc", "run", "-d", "--rm", "--systemd=always", "--privileged", *limits]
+    try:
+        _output(*command, "--network", "none", "--name", name, image, "/sbin/init")
+        pid = _output("podman", "inspect", "--format", "{{.State.Pid}}", name)
+        pipe = folder / "pipe.py"
         pipe.write_text(PIPE)
         access = Access(
             user="hotro",
-            known_hosts=self._folder / "known_hosts",
+            known_hosts=folder / "known_hosts",
             gateway="gw1",
             hosts={"gw1": "127.0.0.1"},
             proxy_command=f"nsenter -t {pid} -n {sys.executable} {pipe} %p",
             commune="xa-mau",
         )
-        made = Box(self._name, pid, access)
-        _wait(lambda: _state(self._name) in ("running", "degraded"))
+        made = Box(name, pid, access)
+        _wait(lambda: _state(name) in ("running", "degraded"), seconds=120)
         made.sh("ssh-keygen -A; systemctl reset-failed ssh; systemctl restart ssh; rm -f /run/nologin")
         _wait(lambda: ":22 " in made.sh("ss -ltn"))
-        return made
-
-    def __exit__(self, *_: object) -> None:
-        subprocess.run(["podman", "rm", "-f", "-t", "0", self._name], check=False, capture_output=True)
+        yield made
+    finally:
+        subprocess.run(["podman", "rm", "-f", "-t", "0", name], check=False, capture_output=True)
 
 
 class _in_background:  # noqa: N801
