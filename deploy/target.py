@@ -23,7 +23,7 @@ from deploy.inventory.site import Site
 from deploy.lab.keys import facts
 from deploy.lab.lab import access as lab_access
 from deploy.lab.laptop import state_dir
-from deploy.lab.rehearsal import TINH, rehearse
+from deploy.lab.rehearsal import TINH, rehearse, tinh_address
 from deploy.order import Order, Request, make_orders
 from deploy.probes import Probe, probes_from
 from deploy.site import CATALOG
@@ -140,10 +140,17 @@ def not_probed(target: Target, asked: Iterable[str]) -> tuple[str, ...]:
 def _probes(target: Target, name: str, roles: tuple[str, ...]) -> tuple[Probe, ...]:
     points: Mapping[str, str | None] = vantage_points(target)
     if name in points:
-        probes = probes_from(target.site, points[name], name, _outside(target))
+        probes = probes_from(_as_seen_by(target.site, name), points[name], name, _outside(target))
     else:
         probes = probes_from(target.site, target.site.machine(name).zone, name)
     return tuple(probe for probe in probes if not roles or probe.role in roles)
+
+
+def _as_seen_by(site: Site, name: str) -> Site:
+    """tinh stands outside the support's networks, which in the lab are the laptop's own: it must not get in."""
+    if name != TINH or any(tinh_address(0) in prefix for prefix in site.support.prefixes):
+        return site
+    return site.model_copy(update={"support": site.support.model_copy(update={"prefixes": ()})})
 
 
 def _outside(target: Target) -> dict[str, str]:

@@ -139,11 +139,13 @@ class PlainProgress:
     def _line(self, update: Update) -> str:
         if update.event is not None:
             return _event_line(update)
-        now = (update.state, update.message)
+        # How far an upload is changes twenty times; a log needs only what is being sent.
+        said = " ".join(update.message.split()[:2]) if update.state is State.SENDING else update.message
+        now = (update.state, said)
         if update.state is State.WAITING or self._last.get(update.machine) == now:
             return ""
         self._last[update.machine] = now
-        return f"{label(update.state)}{': ' if update.message else ''}{update.message}"
+        return f"{label(update.state)}{': ' if said else ''}{said}"
 
 
 def label(state: State) -> str:
