@@ -196,7 +196,7 @@ def _free_port() -> int:
 def _stop(folder: Path) -> None:
     pid = _running(folder)
     if pid is not None:
-        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGINT)  # at once: SIGTERM waits for clients
         deadline = time.monotonic() + 10
         while _running(folder) is not None and time.monotonic() < deadline:
             time.sleep(0.05)

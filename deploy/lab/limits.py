@@ -1,7 +1,7 @@
 """The one setting of the laptop that a lab touches, given back when the last lab is down.
 
-Every systemd holds half a dozen inotify instances, and the kernel counts those of all machines against root's 128: with
-a third commune up, none boots any more.
+Every systemd holds half a dozen inotify instances, and the kernel counts those of all machines against root's 128:
+with a third commune up, none boots any more.
 """
 
 from __future__ import annotations
@@ -43,4 +43,5 @@ def _allowed() -> int:
 
 
 def _allow(number: int) -> None:
-    run(["tee", str(_SETTING)], root=True, stdin=str(number).encode())
+    # Where it cannot be set, one lab still has room.
+    run(["tee", str(_SETTING)], root=True, check=False, stdin=str(number).encode())

@@ -39,7 +39,10 @@ def wire(site: Site) -> None:
     there = _interfaces(switches)
     names = sorted({cable.bridge for cable in cables})
     _ip(switches, [f"link add {name} type bridge mcast_snooping 0" for name in names if name not in there])
-    _ip(switches, [_new_cable(slug, cable) for cable in cables if _plug(cable) not in there])
+    missing = _missing(slug, cables)
+    # A plug whose other end is in a namespace that lost its name.
+    _ip(switches, [f"link delete {_plug(cable)}" for cable in missing if _plug(cable) in there])
+    _ip(switches, [_new_cable(slug, cable) for cable in missing])
     _ip(switches, [f"link set {name} up" for name in names])
     _ip(switches, [f"link set {_plug(cable)} master {cable.bridge} up" for cable in cables])
     addresses = []
@@ -96,6 +99,11 @@ def _make_namespaces(slug: str, machines: Sequence[str]) -> None:
 def _interfaces(name: str) -> frozenset[str]:
     listed = json.loads(run(["ip", "-n", name, "-j", "link", "show"], root=True).stdout or b"[]")
     return frozenset(link["ifname"] for link in listed)
+
+
+def _missing(slug: str, cables: Sequence[Link]) -> list[Link]:
+    ends = {machine: _interfaces(namespace(slug, machine)) for machine in {cable.machine for cable in cables}}
+    return [cable for cable in cables if cable.interface not in ends[cable.machine]]
 
 
 def _plug(cable: Link) -> str:

@@ -25,7 +25,7 @@ def make_site(slug: str = "lx-thu", *, extra: tuple[SiteMachine, ...] = ()) -> S
         machines=(
             _machine("gw1", Kind.GATEWAY, "server", "10.52.4.1", None),
             _machine("srv1", Kind.SERVER, "server", "10.52.4.10", "02:00:00:00:10:01"),
-            _machine("vp01", Kind.OFFICE, "office", "10.52.5.10", "02:00:00:00:20:01"),
+            _machine("vp01", Kind.OFFICE, "office", "10.52.5.10", "02:00:00:00:20:01", debian="12"),
             _machine("in01", Kind.UNMANAGED, "office", "10.52.5.11", "02:00:00:00:20:02"),
             _machine("kh01", Kind.UNMANAGED, "wireless", "10.52.6.10", None),
             *extra,
@@ -47,6 +47,10 @@ def _zone(name: str, purpose: Purpose, vlan: int, third: int) -> SiteZone:
     )
 
 
-def _machine(name: str, kind: Kind, zone: str, address: str, mac: str | None) -> SiteMachine:
+def _machine(
+    name: str, kind: Kind, zone: str, address: str, mac: str | None, debian: str | None = None
+) -> SiteMachine:
     fqdn = f"{name}.{DOMAIN}"
-    return SiteMachine(name=name, kind=kind, zone=zone, address=IPv4Address(address), mac=mac, fqdn=fqdn)
+    return SiteMachine(
+        name=name, kind=kind, zone=zone, address=IPv4Address(address), mac=mac, fqdn=fqdn, debian=debian
+    )
