@@ -105,8 +105,7 @@ def _place(path: Path, text: str, mode: int, check: Sequence[str], owner: tuple[
 
 
 def _run(command: Sequence[str]) -> str:
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=env)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-3:]
         raise ProblemError(f"`{' '.join(command)}`: {' / '.join(last)}")
@@ -127,4 +126,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     os.umask(0o022)
+    os.environ |= {
+        "DEBIAN_FRONTEND": "noninteractive",
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    }  # `su` keeps the user's
     main()
