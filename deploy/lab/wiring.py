@@ -40,8 +40,8 @@ def wire(site: Site) -> None:
     names = sorted({cable.bridge for cable in cables})
     _ip(switches, [f"link add {name} type bridge mcast_snooping 0" for name in names if name not in there])
     missing = _missing(slug, cables)
-    # A plug whose other end is in a namespace that lost its name.
-    _ip(switches, [f"link delete {_plug(cable)}" for cable in missing if _plug(cable) in there])
+    # Plugs whose other end is in a namespace that lost its name; the kernel may be about to remove them too.
+    _ip(switches, [f"link delete {_plug(cable)}" for cable in missing], "-force", check=False)
     _ip(switches, [_new_cable(slug, cable) for cable in missing])
     _ip(switches, [f"link set {name} up" for name in names])
     _ip(switches, [f"link set {_plug(cable)} master {cable.bridge} up" for cable in cables])
@@ -117,9 +117,10 @@ def _new_cable(slug: str, cable: Link) -> str:
     return f"link add {_plug(cable)} type veth peer {there}"
 
 
-def _ip(name: str, lines: Sequence[str]) -> None:
+def _ip(name: str, lines: Sequence[str], *options: str, check: bool = True) -> None:
     if lines:
-        run(["ip", "-n", name, "-batch", "-"], root=True, stdin=("\n".join(lines) + "\n").encode())
+        words = ("\n".join(lines) + "\n").encode()
+        run(["ip", "-n", name, *options, "-batch", "-"], root=True, check=check, stdin=words)
 
 
 def _end(pid: int) -> None:
