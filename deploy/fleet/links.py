@@ -59,7 +59,7 @@ class Links:
     def __init__(self, access: Access, folder: Path | None = None) -> None:
         self.access = access
         self.config = (folder or runtime_folder()) / f"{_digest(access)}.conf"
-        _write_private(self.config, render_config(access, self.config.with_suffix("")))
+        _write_private(self.config, render_config(access, self.config))
         self._open: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._closed = False
@@ -143,9 +143,10 @@ class Links:
             ours = list(self._open)
         for process in ours:
             self.end(process)
-        for socket in self.config.parent.glob(f"{self.config.stem}-*"):
-            exit_ = ["ssh", "-F", os.fspath(self.config), "-o", f"ControlPath={socket}", "-O", "exit", "-"]
-            subprocess.run(exit_, capture_output=True, check=False, timeout=10)
+        for machine, socket in sockets(self.access, self.config).items():
+            if socket.exists():  # `stop`, not `exit`: another lienxa may be using it, and then it ends with that one
+                stop = ["ssh", "-F", os.fspath(self.config), "-O", "stop", machine]
+                subprocess.run(stop, capture_output=True, check=False, timeout=10)
 
 
 class Connection:
@@ -188,15 +189,20 @@ class Connection:
 # ---------------------------------------------------------------------------------------------------- configuration
 
 
-def render_config(access: Access, sockets: Path) -> str:
-    """The `ssh_config` for one way in; shared connections get sockets named `<sockets>-<n>`."""
-    blocks = [
-        _host_block(access, machine, f"{sockets}-{number}") for number, machine in enumerate(sorted(access.hosts))
-    ]
+def render_config(access: Access, path: Path) -> str:
+    """The `ssh_config` for one way in, to be written to `path`."""
+    blocks = [_host_block(access, machine, socket) for machine, socket in sockets(access, path).items()]
     return "\n".join([*blocks, _common_block(access)])
 
 
-def _host_block(access: Access, machine: str, socket: str) -> str:
+def sockets(access: Access, config: Path) -> dict[str, Path]:
+    """Where each machine's shared connection is found."""
+    return {
+        machine: config.with_name(f"{config.stem}-{number}") for number, machine in enumerate(sorted(access.hosts))
+    }
+
+
+def _host_block(access: Access, machine: str, socket: Path) -> str:
     lines = [f"HostName {access.hosts[machine]}", f"Port {access.ports.get(machine, 22)}", f"HostKeyAlias {machine}"]
     if machine in access.behind:
         lines += [f"ProxyJump {access.gateway}"]
