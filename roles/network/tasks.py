@@ -6,6 +6,7 @@ from deploy.runner.context import Context
 from deploy.runner.operations import absent, directory, packages, place, retire_units, unit
 from deploy.runner.operations.netfilter import ruleset
 from deploy.runner.operations.networking import ifupdown_lets_go, interfaces, kernel_settings, only
+from deploy.runner.operations.system import masked
 from roles.network import wiring
 from roles.network.options import Options
 
@@ -20,6 +21,7 @@ BLOCKED = "/etc/unbound/lienxa-blocked.zone"
 ROOT_ANCHOR = "/etc/unbound/unbound.conf.d/root-auto-trust-anchor-file.conf"
 TIME = "/etc/chrony/conf.d/lienxa-network.conf"
 RESOLV = "/etc/resolv.conf"
+UNBOUND_HELPER = "unbound-resolvconf.service"
 PPPOE_UNIT = "/etc/systemd/system/lienxa-pppoe@.service"
 
 CANARY = "use-application-dns.net"
@@ -68,6 +70,7 @@ def retire(ctx: Context[Options]) -> None:
     """Addresses, names and rules are given up; interfaces and leases stay as they are."""
     retire_units(ctx)
     unit("systemd-networkd")
+    absent(f"/etc/systemd/system/{UNBOUND_HELPER}")
     for path in (RULES, KERNEL, TIME, UNBOUND, BLOCKED):
         absent(path)
 
@@ -112,6 +115,8 @@ def _names(ctx: Context[Options]) -> None:
     if ctx.site.upstream.trust_anchors:
         # Two sources of anchors for one name do not go together; only a lab has anchors of its own.
         absent(ROOT_ANCHOR)
+    # It would write /etc/resolv.conf too, and fails where resolvconf is not there.
+    masked(UNBOUND_HELPER)
     place(ctx, UNBOUND, values=_helpers(ctx), validate=CHECK_UNBOUND)
 
 

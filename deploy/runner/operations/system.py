@@ -37,6 +37,12 @@ def locales(names: Iterable[str], *, default: str, **arguments: Unpack[Arguments
     return _locales(names=tuple(names), default=default, **arguments)
 
 
+def masked(unit_name: str, /, **arguments: Unpack[Arguments]) -> OperationMeta:
+    """Make a unit never start, whoever asks for it: for a package's helper that would undo our work."""
+    arguments.setdefault("name", f"Never {unit_name}")
+    return _masked(unit_name=unit_name, **arguments)
+
+
 def with_own_name(text: str, fqdn: str) -> str:
     """The text of /etc/hosts in which 127.0.1.1 is this machine; all other lines stay."""
     line = f"127.0.1.1\t{fqdn} {fqdn.partition('.')[0]}"
@@ -63,6 +69,23 @@ def with_locales(text: str, names: Iterable[str]) -> str:
         else:
             text += f"{'' if not text or text.endswith(chr(10)) else chr(10)}{entry}\n"
     return text
+
+
+class MaskFact(FactBase[bool]):
+    """Whether a unit is masked for good."""
+
+    def command(self, unit_name: str) -> str:
+        """One shell command."""
+        return f"readlink -- {shlex.quote(f'/etc/systemd/system/{unit_name}')} || true"
+
+    @staticmethod
+    def default() -> bool:
+        """It is not."""
+        return False
+
+    def process(self, output: list[str]) -> bool:
+        """Parse it."""
+        return output[:1] == ["/dev/null"]
 
 
 class HostnameFact(FactBase[tuple[str, str]]):
@@ -136,6 +159,13 @@ base64 -d >/etc/locale.gen.lienxa
 mv -T -f /etc/locale.gen.lienxa /etc/locale.gen
 locale-gen --keep-existing
 """
+
+
+@operation()
+def _masked(unit_name: str) -> Generator[StringCommand, None, None]:
+    if not host.get_fact(MaskFact, unit_name=unit_name):
+        quoted = shlex.quote(unit_name)
+        yield StringCommand(f"systemctl mask --now -- {quoted}; systemctl reset-failed -- {quoted} 2>/dev/null; true")
 
 
 @operation()
