@@ -124,7 +124,7 @@ def _seen(folder: Path) -> Path:
 def _start(folder: Path, port: int | None) -> int:
     program = shutil.which("squid", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if program is None:
-        raise CacheError("squid is not installed on this laptop: run `make lab-packages`")
+        raise CacheError("squid is not installed on this laptop: run `make setup`")
     port = port if port is not None and not _answers(port) else _free_port()
     _prepare(folder, port)
     config = str(_seen(folder) / "squid.conf")

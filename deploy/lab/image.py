@@ -141,7 +141,7 @@ def _make(recipe: Recipe, archive: Path) -> None:
             packing = subprocess.Popen(["zstd", "-q", "-1", "-T2", "-c"], stdin=subprocess.PIPE, stdout=target)
             done = subprocess.run(command, stdout=packing.stdin, stderr=subprocess.PIPE, check=False)
         except FileNotFoundError as error:
-            raise LabError(f"{error.filename} is not installed on this laptop: run `make lab-packages`") from error
+            raise LabError(f"{error.filename} is not installed on this laptop: run `make setup`") from error
         assert packing.stdin is not None
         packing.stdin.close()
         packed = packing.wait()

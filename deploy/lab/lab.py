@@ -128,8 +128,11 @@ def _refuse(site: Site) -> None:
 
 def _containers(site: Site, debian: str | None, listener: Listener) -> tuple[Container, ...]:
     releases = {machine.name: machine.debian or debian or "13" for machine in site.machines}
-    images = {release: machine_image(release, listener) for release in sorted(set(releases.values()))}
-    tinh = _container(site, TINH, tinh_image(listener), as_tar((*tinh_files(site), *common_files(site, TINH))))
+    with ThreadPoolExecutor() as pool:
+        province = pool.submit(tinh_image, listener)
+        making = {release: pool.submit(machine_image, release, listener) for release in set(releases.values())}
+        images = {release: image.result() for release, image in making.items()}
+    tinh = _container(site, TINH, province.result(), as_tar((*tinh_files(site), *common_files(site, TINH))))
     machines = (
         _container(site, machine.name, images[releases[machine.name]], as_tar(machine_files(site, machine)))
         for machine in sorted(site.machines, key=_gateway_last)

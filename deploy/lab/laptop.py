@@ -60,7 +60,7 @@ def run(
             command, capture_output=True, check=False, timeout=timeout, pass_fds=keep, input=stdin or b""
         )
     except FileNotFoundError as error:
-        raise LabError(f"{argv[0]} is not installed on this laptop: run `make lab-packages`") from error
+        raise LabError(f"{argv[0]} is not installed on this laptop: run `make setup`") from error
     except subprocess.TimeoutExpired as error:
         raise LabError(f"`{' '.join(argv[:4])} …` took longer than {timeout:.0f} s") from error
     if check and result.returncode != 0:

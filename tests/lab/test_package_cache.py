@@ -70,5 +70,5 @@ def test_it_listens_on_loopback_alone(port: int) -> None:
 def test_without_squid_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
-    with pytest.raises(CacheError, match="make lab-packages"):
+    with pytest.raises(CacheError, match="make setup"):
         ensure_cache()
