@@ -202,6 +202,7 @@ def test_package_cache(host: Host, cache: str) -> None:
     assert cache in host.check_output("env -u APT_CONFIG apt-config dump Acquire::http::Proxy")
 
 
+@pytest.mark.next_step("On {machine}: `systemctl --failed`; a unit that is not ours may be disabled, or mended.")
 def test_no_unit_failed(host: Host) -> None:
     """No unit of {machine} has failed."""
     failed = host.check_output("systemctl list-units --failed --plain --no-legend")
@@ -275,13 +276,19 @@ def test_blocked_name_is_refused(site: Site, machine: SiteMachine, gateway: Site
 
 
 @pytest.mark.needs("base.test_resolves_upstream")
+@pytest.mark.next_step(
+    "On {site.gateway.name}: `nft list table inet lienxa` (forward, hide), `sysctl net.ipv4.ip_forward`."
+)
 @each(_in_a_lab)
 def test_is_hidden_outside(site: Site, machine: SiteMachine, name: str) -> None:
     """{machine} opens a page of {name}, which sees the gateway's address and not its own."""
     (address,) = _ask(site, machine, name).values
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://{address}/", timeout=4) as page:
-        seen = page.read().decode().strip()
+    try:
+        with opener.open(f"http://{address}/", timeout=4) as page:
+            seen = page.read().decode().strip()
+    except OSError as error:
+        pytest.fail(f"{name} ({address}) does not answer: {error}")
     assert seen
     assert IPv4Address(seen) not in site.prefix, f"{name} sees {seen}"
 
