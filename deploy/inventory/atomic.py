@@ -52,4 +52,5 @@ def locked(folder: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # gevent, in the stock pyinfra command, closes late
         os.close(descriptor)
