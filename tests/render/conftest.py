@@ -1,19 +1,36 @@
-"""What the render tests share: rendered files, and the daemons' own checkers."""
+"""What the render tests share: rendered files, and the daemons' own checkers.
+
+The checkers are those of the machines, of both Debian releases, in a container of each: the laptop needs none of
+them, and none of their services ever runs on it.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from render_sites import SITES
+from rendering import FOLDER
 
 from deploy.inventory.site import Site
+from deploy.lab.containers import CAPABILITIES, execute, remove, runtime
+from deploy.lab.image import image_with
+from deploy.lab.laptop import LABEL, run
 
 PACKAGES = Path(__file__).with_name("packages.txt")
+# Gives standard input to a checker in a network namespace of its own, so that interfaces of the same name can be
+# made for every test; under its final name, as `place` does.
+_CHECK = """
+set -e
+umask 022
+mkdir -p "$(dirname "$1")"
+cat >"$1"
+cd "$(dirname "$1")"
+exec unshare --net sh -ec "$2"
+"""
 
 
 @pytest.fixture(params=SITES.values(), ids=list(SITES))
@@ -21,29 +38,42 @@ def any_site(request: pytest.FixtureRequest) -> Site:
     return request.param
 
 
+@pytest.fixture(scope="session", params=["12", "13"], ids=["debian12", "debian13"])
+def checkers(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A container that has every checker; its name."""
+    image = image_with("checkers", request.param, PACKAGES.read_text().split())
+    name = f"lienxa-checkers-{request.param}-{os.getpid()}"
+    rights = [word for right in CAPABILITIES for word in ("--cap-add", right)]
+    podman = ["podman", *runtime().arguments, "run", "--detach", "--rm", "--name", name, "--label", f"{LABEL}=test"]
+    run([*podman, "--network", "none", *rights, *runtime().create, image, "sleep", "infinity"], root=True)
+    try:
+        execute(name, ["sh", "-c", "mkdir -p /run/sshd && ssh-keygen -A"])
+        yield name
+    finally:
+        remove(name)
+
+
 @pytest.fixture
-def accepted(tmp_path: Path) -> Callable[[str, str, str], None]:
-    """Gives a text to a checker as `place` does: under its final name, `{}` being its path; fails with its words."""
+def accepted(checkers: str) -> Callable[..., None]:
+    """Gives a text to a checker as `place` does: under its final name, `{}` being its path; fails with its words.
+
+    Files of checks before it in the same test are still there, in `FOLDER`.
+    """
+    folder = f"/tmp/lienxa-checks/{secrets.token_hex(4)}"
 
     def check(text: str, name: str, command: str, before: str = "true") -> None:
-        program = command.split(maxsplit=1)[0]
-        path = os.environ["PATH"] + ":/usr/sbin:/sbin"
-        if (
-            "/" not in program
-            and shutil.which(program, path=path) is None
-            and program not in {"printf", "APT_CONFIG="}
-        ):
-            pytest.fail(f"{program} is not installed; `make render-packages` installs {PACKAGES}")
-        file = tmp_path / name
-        file.write_text(text)
-        os.umask(0o022)
-        # In a network namespace of its own, so that interfaces can be made and nothing here is touched.
-        script = f"{before}; {command.replace('{}', str(file))}"
-        done = subprocess.run(
-            ["unshare", "--net", "--map-root-user", "sh", "-ec", script] if os.geteuid() else
-            ["unshare", "--net", "sh", "-ec", script],
-            capture_output=True, text=True, check=False, timeout=30, env={**os.environ, "PATH": path},
-        )  # fmt: skip
-        assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{text}"
+        file = f"{folder}/{name}"
+        script = f"{before}; {command.replace('{}', file)}".replace(FOLDER, folder)
+        given = text.replace(FOLDER, folder)
+        podman = ["podman", *runtime().arguments, "exec", "--interactive", checkers]
+        done = run(
+            [*podman, "sh", "-c", _CHECK, "check", file, script],
+            root=True,
+            check=False,
+            stdin=given.encode(),
+            timeout=60,
+        )
+        said = (done.stdout + done.stderr).decode(errors="replace")
+        assert done.returncode == 0, f"{said}\n{text}"
 
     return check

@@ -8,6 +8,9 @@ from deploy.runner.render import render
 from deploy.site import ROLES
 from roles.network import tasks as network
 
+FOLDER = "/@folder@"
+"""Stands, in a text or a command, for the folder of the test's own in the container."""
+
 
 def context(site: Site, machine: str, role: str, **options: object) -> Context:
     card = ROLES[role]

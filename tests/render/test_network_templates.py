@@ -6,11 +6,10 @@ import json
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Network
-from pathlib import Path
 
 import pytest
 from render_sites import PPPOE, SITES, STATIC, site
-from rendering import context, rendered
+from rendering import FOLDER, context, rendered
 
 from deploy.inventory.role import Kind
 from deploy.inventory.site import Site
@@ -76,12 +75,12 @@ def test_only_guests_have_a_pool_and_a_short_lease() -> None:
 
 
 @pytest.mark.parametrize("dnssec", [True, False])
-def test_unbound_takes_the_names(any_site: Site, dnssec: bool, accepted: Accepted, tmp_path: Path) -> None:
+def test_unbound_takes_the_names(any_site: Site, dnssec: bool, accepted: Accepted) -> None:
     ctx = network_context(any_site, dnssec=dnssec, insecure_domains=["tslcd.example"])
     blocked = rendered(ctx, tasks.BLOCKED)
     text = rendered(ctx, tasks.UNBOUND, ipv6=True)
     accepted(blocked, "lienxa-blocked.zone", tasks.CHECK_BLOCKED)
-    accepted(text.replace(tasks.BLOCKED, str(tmp_path / "lienxa-blocked.zone")), "lienxa.conf", tasks.CHECK_UNBOUND)
+    accepted(text.replace(tasks.BLOCKED, f"{FOLDER}/lienxa-blocked.zone"), "lienxa.conf", tasks.CHECK_UNBOUND)
     assert "\nxau.example IN CNAME ." in blocked
     assert "*.xau.example IN CNAME ." in blocked
 
