@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from typing import Literal
 
 from deploy.inventory.role import Kind
 from deploy.inventory.site import Frozen, Site, SiteMachine, SitePort
 
-OUTSIDE: Mapping[str, str] = MappingProxyType({})
-"""No address of the gateway on the uplink is known."""
+
+@dataclass(frozen=True)
+class Outside:
+    """A place on the uplink's side of the gateway."""
+
+    source: IPv4Address
+    """The address that stands there: only support's prefixes are let in."""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """By machine name, where they differ from the site's: the gateway's on its uplink. Without one it is left out."""
 
 
 class Probe(Frozen):
@@ -27,25 +35,22 @@ class Probe(Frozen):
     role: str
 
 
-def probes_from(
-    site: Site, zone: str | None, machine: str | None = None, outside: Mapping[str, str] = OUTSIDE
-) -> tuple[Probe, ...]:
-    """What a host in that zone must reach and must be refused: every probed port of every managed machine.
+def probes_from(site: Site, place: str | Outside, machine: str | None = None) -> tuple[Probe, ...]:
+    """What a host in that place must reach and must be refused: every probed port of every managed machine.
 
-    `zone` None stands for the uplink's side; there `outside` gives addresses by machine name that differ from the
-    site's (the gateway's on its uplink; without one the gateway is left out). `machine` is the host itself, if it is
-    one of the site's: it does not probe itself. The gateway stands in every zone, so it probes nothing but its way in
-    to the machines behind it. Raises KeyError for a zone that is not there.
+    `place` is a zone's name, or outside. `machine` is the host itself, if it is one of the site's: it does not probe
+    itself. The gateway stands in every zone, so it probes nothing but its way in to the machines behind it. Raises
+    KeyError for a zone that is not there.
     """
     if machine == site.gateway.name:
         return tuple(_probe(target, port, str(target.address), True) for target, port in _ways_in(site))
-    if zone is not None:
-        site.zone(zone)
+    if isinstance(place, str):
+        site.zone(place)
     found: list[Probe] = []
     for target, port in _ports(site):
         if target.name != machine:
-            reached = _reached(site, target, port, zone)
-            addresses = _addresses(site, target, zone, outside, reached)
+            reached = _reached(site, target, port, place)
+            addresses = _addresses(site, target, place, reached)
             found += [_probe(target, port, address, reached) for address in addresses]
     return tuple(found)
 
@@ -66,25 +71,25 @@ def _behind(machine: SiteMachine) -> bool:
     return machine.kind is not Kind.GATEWAY
 
 
-def _addresses(
-    site: Site, target: SiteMachine, zone: str | None, outside: Mapping[str, str], reached: bool
-) -> tuple[str, ...]:
-    """The address that a host in the zone would use; and where the gateway refuses, the one in its own zone as well.
+def _addresses(site: Site, target: SiteMachine, place: str | Outside, reached: bool) -> tuple[str, ...]:
+    """The address that a host there would use; and where the gateway refuses, the one in its own zone as well.
 
     A gateway answers to all its addresses in every zone, so a rule that looks at the address would leave a hole.
     """
+    if isinstance(place, Outside):
+        known = place.addresses.get(target.name, str(target.address) if _behind(target) else "")
+        return (known,) if known else ()
     if _behind(target):
-        return (outside.get(target.name, str(target.address)) if zone is None else str(target.address),)
-    if zone is None:
-        return (outside[target.name],) if target.name in outside else ()
-    near = site.zone(zone).gateway
+        return (str(target.address),)
+    near = site.zone(place).gateway
     return (str(near),) if reached or near == target.address else (str(near), str(target.address))
 
 
-def _reached(site: Site, target: SiteMachine, port: SitePort, zone: str | None) -> bool:
-    if zone is None:
-        return port.from_support and not _behind(target) and bool(site.support.prefixes)
-    return zone in port.zones
+def _reached(site: Site, target: SiteMachine, port: SitePort, place: str | Outside) -> bool:
+    if isinstance(place, str):
+        return place in port.zones
+    let_in = any(place.source in prefix for prefix in site.support.prefixes)
+    return port.from_support and not _behind(target) and let_in
 
 
 def _probe(target: SiteMachine, port: SitePort, address: str, reached: bool) -> Probe:

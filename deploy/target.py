@@ -6,9 +6,10 @@ In the field all of it comes from the inventory; with `--lab` it is the same com
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Literal
 
@@ -23,9 +24,9 @@ from deploy.inventory.site import Site
 from deploy.lab.keys import facts
 from deploy.lab.lab import access as lab_access
 from deploy.lab.laptop import state_dir
-from deploy.lab.rehearsal import TINH, rehearse, tinh_address
+from deploy.lab.rehearsal import TINH, rehearse
 from deploy.order import Order, Request, make_orders
-from deploy.probes import Probe, probes_from
+from deploy.probes import Outside, Probe, probes_from
 from deploy.site import CATALOG
 
 Action = Literal["apply", "plan", "verify"]
@@ -114,12 +115,15 @@ def new_run(now: datetime | None = None) -> str:
     return f"{now or datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
 
 
-def vantage_points(target: Target) -> dict[str, str | None]:
-    """Machines that only send probes, and the zone they stand in (None: outside). They exist in the lab alone."""
+def vantage_points(target: Target) -> dict[str, str | Outside]:
+    """Machines that only send probes, and the zone they stand in, or outside. They exist in the lab alone."""
     if not target.lab:
         return {}
-    guests: dict[str, str | None] = {m.name: m.zone for m in target.site.machines if not m.managed}
-    return {name: zone for name, zone in (guests | {TINH: None}).items() if name in target.access.hosts}
+    hosts, gateway = target.access.hosts, target.site.gateway.name
+    points: dict[str, str | Outside] = {m.name: m.zone for m in target.site.machines if not m.managed}
+    # As the uplink's side sees the gateway: where the laptop reaches it.
+    points[TINH] = Outside(IPv4Address(hosts[TINH]), {gateway: hosts[gateway]})
+    return points
 
 
 def not_probed(target: Target, asked: Iterable[str]) -> tuple[str, ...]:
@@ -134,26 +138,12 @@ def not_probed(target: Target, asked: Iterable[str]) -> tuple[str, ...]:
         for zone in target.site.zones
         if zone.name not in standing
     ]
-    return (*notes, *(() if None in standing else ("not probed from outside: no machine of ours stands there",)))
+    outside = any(isinstance(place, Outside) for place in standing)
+    return (*notes, *(() if outside else ("not probed from outside: no machine of ours stands there",)))
 
 
 def _probes(target: Target, name: str, roles: tuple[str, ...]) -> tuple[Probe, ...]:
-    points: Mapping[str, str | None] = vantage_points(target)
-    if name in points:
-        probes = probes_from(_as_seen_by(target.site, name), points[name], name, _outside(target))
-    else:
-        probes = probes_from(target.site, target.site.machine(name).zone, name)
+    points = vantage_points(target)
+    place = points[name] if name in points else target.site.machine(name).zone
+    probes = probes_from(target.site, place, name)
     return tuple(probe for probe in probes if not roles or probe.role in roles)
-
-
-def _as_seen_by(site: Site, name: str) -> Site:
-    """tinh stands outside the support's networks, which in the lab are the laptop's own: it must not get in."""
-    if name != TINH or any(tinh_address(0) in prefix for prefix in site.support.prefixes):
-        return site
-    return site.model_copy(update={"support": site.support.model_copy(update={"prefixes": ()})})
-
-
-def _outside(target: Target) -> dict[str, str]:
-    """The gateway as it is seen from the uplink's side: in the lab that is where the laptop reaches it."""
-    gateway = target.site.gateway.name
-    return {gateway: target.access.hosts[gateway]}

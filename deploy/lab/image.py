@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -67,6 +67,13 @@ def machine_image(release: str, listener: Listener = lambda machine, message: No
 def tinh_image(listener: Listener = lambda machine, message: None) -> str:
     """Name of the image of `tinh`, the province's stand-in."""
     return _image(_recipe("tinh", "13", (*_INSTALLED, *_TINH)), listener)
+
+
+def image_with(
+    name: str, release: str, packages: Sequence[str], listener: Listener = lambda machine, message: None
+) -> str:
+    """Name of an image of Debian `release` that also has these packages, for tests."""
+    return _image(_recipe(f"{name}-{release}", release, (*_INSTALLED, *packages)), listener)
 
 
 def _recipe(name: str, release: str, packages: tuple[str, ...]) -> Recipe:

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from deploy.fleet.ship import Job
 from deploy.fleet.updates import Listener, State, Update
 from deploy.journal import CheckEnded, OperationEnded, RunEnded, RunStarted
 from deploy.lab.rehearsal import TINH
+from deploy.probes import Outside
 from deploy.target import not_probed, open_target, requests, vantage_points
 
 AT = "2026-11-24T22:03:27.000Z"
@@ -383,7 +385,7 @@ def test_a_broken_link_to_podman_is_no_traceback(
 def test_vantage_points_only_probe_and_exist_in_the_lab_alone(inventories: Path) -> None:
     field, lab = (open_target(inventories, SLUG, lab=lab) for lab in (False, True))
     assert vantage_points(field) == {}
-    assert vantage_points(lab) == {"in01": "office", TINH: None}
+    assert vantage_points(lab) == {"in01": "office", TINH: Outside(IPv4Address("100.64.0.1"), {"gw1": "100.64.0.10"})}
     sent = requests(lab, "verify")
     assert set(sent) == {*MACHINES, "in01", TINH}
     for name in ("in01", TINH):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,9 @@ from sample_site import ZONES, sample_site
 
 from deploy.inventory.role import Purpose
 from deploy.inventory.site import Support
-from deploy.probes import Probe, probes_from
+from deploy.probes import Outside, Probe, probes_from
+
+SUPPORT = Outside(IPv4Address("192.0.2.7"), {"gw1": "192.0.2.17"})
 
 
 def found(probes: tuple[Probe, ...]) -> dict[tuple[str, int], str]:
@@ -59,7 +63,7 @@ def test_what_the_gateway_refuses_it_refuses_on_its_own_zones_address_too() -> N
 
 
 def test_from_outside_support_reaches_the_gateway_alone() -> None:
-    probes = probes_from(sample_site(), None, outside={"gw1": "192.0.2.17"})
+    probes = probes_from(sample_site(), SUPPORT)
     assert {(probe.target, probe.port, probe.address) for probe in probes if probe.expect == "reached"} == {
         ("gw1", 22, "192.0.2.17")
     }
@@ -69,11 +73,18 @@ def test_from_outside_support_reaches_the_gateway_alone() -> None:
 
 def test_without_support_prefixes_nobody_gets_in_from_outside() -> None:
     site = sample_site().model_copy(update={"support": Support()})
-    assert {probe.expect for probe in probes_from(site, None, outside={"gw1": "192.0.2.17"})} == {"refused"}
+    assert {probe.expect for probe in probes_from(site, SUPPORT)} == {"refused"}
+
+
+def test_a_stranger_outside_is_refused_everything() -> None:
+    stranger = Outside(IPv4Address("198.51.100.7"), SUPPORT.addresses)
+    probes = probes_from(sample_site(), stranger)
+    assert ("gw1", 22) in found(probes)
+    assert {probe.expect for probe in probes} == {"refused"}
 
 
 def test_a_gateway_of_unknown_address_is_left_out_outside() -> None:
-    assert {probe.target for probe in probes_from(sample_site(), None)} == {"srv1", "vp01"}
+    assert {probe.target for probe in probes_from(sample_site(), Outside(SUPPORT.source))} == {"srv1", "vp01"}
 
 
 def test_the_gateway_probes_its_way_in() -> None:
@@ -89,14 +100,14 @@ def test_a_zone_that_is_not_there() -> None:
         probes_from(sample_site(), "attic")
 
 
-@given(zone=st.sampled_from([None, *ZONES]), machine=st.sampled_from([None, "srv1", "vp01", "in01"]))
-def test_all_that_is_probed_comes_from_a_card(zone: str | None, machine: str | None) -> None:
+@given(place=st.sampled_from([SUPPORT, *ZONES]), machine=st.sampled_from([None, "srv1", "vp01", "in01"]))
+def test_all_that_is_probed_comes_from_a_card(place: str | Outside, machine: str | None) -> None:
     site = sample_site()
-    for probe in probes_from(site, zone, machine, {"gw1": "192.0.2.17"}):
+    for probe in probes_from(site, place, machine):
         ports = [port for port in site.machine(probe.target).ports if port.number == probe.port]
         assert probe.target != machine
         assert probe.how == ports[0].probe
-        if zone is not None:
-            assert (probe.expect == "reached") == (zone in ports[0].zones)
-        if zone is not None and site.zone(zone).purpose is Purpose.GUEST:
+        if isinstance(place, str):
+            assert (probe.expect == "reached") == (place in ports[0].zones)
+        if isinstance(place, str) and site.zone(place).purpose is Purpose.GUEST:
             assert probe.expect == "refused" or probe.port == 53

@@ -1,0 +1,238 @@
+"""A commune's life, told in order with the command itself: rehearsed, applied, proved, broken, healed, grown.
+
+The commune is the model commune under another name, so that a demo which is up is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from deploy import lab
+
+pytestmark = pytest.mark.lab
+
+SLUG = "xa-thu"
+NAME = "Xã Thử"
+LIENXA = str(Path(sys.executable).with_name("lienxa"))
+PYINFRA = str(Path(sys.executable).with_name("pyinfra"))
+MODEL = Path(__file__).parents[2] / "inventories"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return self.lines[-1]
+
+    def of(self, event: str, **fields: object) -> list[dict[str, Any]]:
+        """The events of that sort with these values."""
+        return [
+            line
+            for line in self.lines
+            if line["event"] == event and all(line.get(key) == value for key, value in fields.items())
+        ]
+
+
+@dataclass(frozen=True)
+class Province:
+    """A folder of inventories of its own, in git, as a province keeps it."""
+
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        return self.folder / SLUG / "commune.yaml"
+
+    def say(self, *words: str, code: int = 0, program: str = LIENXA) -> Said:
+        """Run the command on this folder; fail with all it said unless it ends as expected."""
+        environment = os.environ | {"LIENXA_INVENTORIES": str(self.folder), "NO_COLOR": "1"}
+        done = subprocess.run(
+            [program, *words], capture_output=True, text=True, env=environment, cwd=self.folder, check=False
+        )
+        assert done.returncode == code, (
+            f"{words}: exit {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-4000:]}"
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def lienxa(self, verb: str, *words: str, code: int = 0) -> Said:
+        return self.say(verb, SLUG, "--lab", "--json", *words, code=code)
+
+    def edit(self, old: str, new: str) -> None:
+        text = self.file.read_text()
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {self.file}"
+        self.file.write_text(text.replace(old, new))
+
+    def git(self, *words: str) -> None:
+        subprocess.run(
+            ["git", "-C", self.folder, "-c", "user.name=t", "-c", "user.email=t@localhost", *words],
+            check=True,
+            capture_output=True,
+        )
+
+
+@pytest.fixture(scope="module")
+def province(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Province]:
+    """The model commune renamed, in a git repository of its own; its lab up, nothing applied yet."""
+    folder = tmp_path_factory.mktemp("province") / "inventories"
+    shutil.copytree(MODEL, folder)
+    (folder / "xa-mau").rename(folder / SLUG)
+    province = Province(folder)
+    province.edit("slug: xa-mau", f"slug: {SLUG}")
+    province.edit("name: Xã Mẫu", f"name: {NAME}")
+    province.git("init", "-q", "-b", "main")
+    province.git("add", ".")
+    province.git("commit", "-q", "-m", "Xã Thử")
+    lab.down(SLUG)
+    try:
+        province.say("lab", "up", SLUG)
+        yield province
+    finally:
+        lab.down(SLUG)
+
+
+def on(machine: str, *argv: str) -> str:
+    return lab.run_in(SLUG, machine, argv, check=True).stdout
+
+
+def changed(said: Said) -> dict[str, int]:
+    return {line["machine"]: line["changed"] for line in said.of("run_ended")}
+
+
+def test_plan_shows_what_would_come_and_touches_nothing(province: Province) -> None:
+    said = province.lienxa("plan", "--machine", "gw1")
+    placed = said.of("operation", machine="gw1", status="would_change")
+    assert any("local-zone" in line["diff"] for line in placed)
+    assert said.summary["changed"] > 20
+    assert "kea" not in on("gw1", "ls", "/etc")
+
+
+def test_first_apply_brings_every_machine_to_its_end(province: Province) -> None:
+    said = province.lienxa("apply")
+    assert said.summary | {"failed": 0, "unreachable": 0, "held_back": 0, "machines": 6} == said.summary
+    ended = [line["machine"] for line in said.of("run_ended")]
+    assert ended[0] == "gw1"
+    assert ended[1] == "srv1"
+
+
+def test_second_apply_changes_nothing(province: Province) -> None:
+    said = province.lienxa("apply")
+    again = [(line["machine"], line["name"]) for line in said.of("operation", status="changed")]
+    assert again == []
+    assert (said.summary["changed"], said.summary["failed"]) == (0, 0)
+
+
+def test_verify_proves_it_with_real_packets(province: Province, tmp_path: Path) -> None:
+    junit, html = tmp_path / "verify.xml", tmp_path / "verify.html"
+    said = province.lienxa("verify", "--junit", str(junit), "--html", str(html))
+    red = [
+        (line["machine"], line["sentence"], line["detail"]) for line in said.of("check") if line["status"] != "passed"
+    ]
+    assert red == []
+    assert said.summary["checks"] >= 100
+    assert (said.summary["failed"], said.summary["skipped"]) == (0, 0)
+    sentences = {line["sentence"] for line in said.of("check")}
+    assert any(sentence.startswith("kh01 is refused") for sentence in sentences), "no guest tried to get in"
+    assert any(sentence.startswith("tinh is refused") for sentence in sentences), "nobody tried from outside"
+    assert len(list(ElementTree.parse(junit).getroot().iter("testcase"))) == said.summary["checks"]
+    assert NAME in html.read_text()
+
+
+def test_status_says_who_applied_what(province: Province) -> None:
+    said = province.lienxa("status")
+    rows = {line["machine"]: line for line in said.lines if "machine" in line}
+    assert set(rows) == {"gw1", "srv1", "vp01", "mc01", "hop1", "qt01"}
+    assert {row["drift"] for row in rows.values()} == {False}
+    head = subprocess.run(
+        ["git", "-C", province.folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    )
+    assert {row["commit"] for row in rows.values()} == {head.stdout.strip()}
+
+
+def test_a_stopped_unbound_is_named_with_the_next_step(province: Province) -> None:
+    on("gw1", "systemctl", "stop", "unbound.service")
+    said = province.lienxa("verify", code=1)
+    failed = [line for line in said.of("check") if line["status"] == "failed"]
+    of_gateway = [line for line in failed if line["machine"] == "gw1"]
+    assert [line for line in of_gateway if "unbound" in line["sentence"] and "unbound" in line["next_step"]]
+    from_desks = [line for line in failed if line["machine"] == "vp01" and "gw1" in line["sentence"]]
+    assert from_desks
+    assert all(line["next_step"] for line in failed)
+    skipped = [line for line in said.of("check") if line["status"] == "skipped"]
+    assert all("unbound" in line["detail"] for line in skipped)
+
+
+def test_apply_heals_what_was_stopped(province: Province) -> None:
+    said = province.lienxa("apply")
+    assert changed(said) == {"gw1": 1, "srv1": 0, "vp01": 0, "mc01": 0, "hop1": 0, "qt01": 0}
+    assert province.lienxa("verify").summary["failed"] == 0
+
+
+def test_a_new_machine_changes_itself_and_the_gateway_alone(province: Province) -> None:
+    before = json.loads(province.say("check", SLUG, "--json").out.splitlines()[-1])
+    assert before["failed"] == 0
+    province.edit("  mc01:", '  vp02: {kind: office, zone: office, mac: "02:00:00:00:99:02"}\n  mc01:')
+    province.say("check", "--write")
+    province.say("lab", "up", SLUG)
+    said = province.lienxa("apply")
+    counts = changed(said)
+    assert {name for name, count in counts.items() if count} == {"gw1", "vp02"}
+    address = on("vp02", "hostname", "-I").split()[0]
+    assert address in on("gw1", "cat", "/etc/kea/kea-dhcp4.conf")
+    said = province.lienxa("verify", "--machine", "vp02", "--machine", "gw1")
+    assert (said.summary["failed"], said.summary["skipped"]) == (0, 0)
+
+
+def test_a_bad_inventory_is_refused_before_anything_is_touched(province: Province) -> None:
+    text = province.file.read_text()
+    province.edit('kind: office, zone: office, mac: "02:00:00:00:99:02"', "kind: ofice, zone: office")
+    try:
+        said = province.say("apply", SLUG, "--lab", code=2)
+    finally:
+        province.file.write_text(text)
+    assert f"{SLUG}/commune.yaml:" in said.err
+    assert "did you mean office" in said.err.replace("'", "")
+    assert "Traceback" not in said.err + said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("fact", "server.Os"), "Linux"),
+        (("exec", "--", "hostname", "-f"), f"vp01.{SLUG}.gialai.gov.vn"),
+        (("/deploy/site.py",), "No changes"),
+    ],
+    ids=["fact", "exec", "deploy"],
+)
+def test_stock_pyinfra_knows_the_commune(province: Province, words: Sequence[str], expected: str) -> None:
+    words = [str(MODEL.parent) + word if word.startswith("/") else word for word in words]
+    said = province.say(f"@lienxa/{SLUG}:lab", "-y", *words, program=PYINFRA)
+    assert expected in said.out + said.err
+
+
+def test_the_lab_goes_without_a_trace(province: Province) -> None:
+    province.say("lab", "down", SLUG)
+    assert lab.status(SLUG) == {} or not lab.status(SLUG)
+    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+    spaces = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
+    assert SLUG not in links + spaces
