@@ -217,7 +217,9 @@ def _type(field: dict[str, Any], defs: dict[str, Any]) -> str:
 
 
 def _plain_type(target: dict[str, Any], defs: dict[str, Any]) -> str:
-    kind: str = target.get("type", "any")
+    kind: str | list[str] = target.get("type", "any")
+    if isinstance(kind, list):
+        return " or ".join(_plain_type({**target, "type": one}, defs) for one in kind)
     if kind == "array":
         return f"list of {_type(target.get('items', {}), defs)}"
     if kind == "object":
