@@ -130,9 +130,9 @@ def not_probed(target: Target, asked: Iterable[str]) -> tuple[str, ...]:
     """A sentence for every zone from which nothing is probed, because none of the asked machines stands there."""
     points = vantage_points(target)
     gateway = target.site.gateway.name
-    standing = {
+    standing = [
         points[name] if name in points else target.site.machine(name).zone for name in asked if name != gateway
-    }
+    ]
     notes = [
         f"not probed from zone {zone.name}: no machine of ours stands there"
         for zone in target.site.zones

@@ -130,7 +130,8 @@ class LienxaConnector(BaseConnector):
         return _links(self.data["lienxa_commune"], self.data["lienxa_lab"])
 
     def _ssh(self, remote: str) -> str:
-        return shlex.join(self._links.command(self.data["lienxa_machine"], remote))
+        """Facts are read from words and numbers as every machine writes them, whatever its language."""
+        return shlex.join(self._links.command(self.data["lienxa_machine"], f"export LC_ALL=C.UTF-8; {remote}"))
 
 
 def split_name(name: str) -> tuple[str, bool]:
