@@ -55,9 +55,9 @@ def trust(
         refused = [each for each in new.values() if each.has_changed and each.machine not in replace]
         if new and not refused and not yes:
             click.confirm(f"Record {count(len(new), 'key')} in {target.access.known_hosts}?", abort=True, err=True)
-        host_keys.record(target.access, found, replace)
-    if new:
-        click.echo(f"{target.access.known_hosts}: {count(len(new), 'key')} recorded.")
+        if new:
+            host_keys.record(target.access, found, replace)
+            click.echo(f"{target.access.known_hosts}: {count(len(new), 'key')} recorded; commit it.")
     click.get_current_context().exit(_code(found))
 
 
@@ -97,7 +97,7 @@ def _password(question: str) -> str:
 
 def _sentence(found: Found, replace: tuple[str, ...]) -> str:
     if found.new is None:
-        return f"{found.machine}: out of reach: {found.problem}"
+        return found.problem
     if found.is_known:
         return f"{found.machine}: {found.new} (on record)"
     if found.has_changed and found.machine not in replace:

@@ -39,7 +39,7 @@ from deploy.report.summary import exit_code, summary
 from deploy.target import Action, Target, not_probed, open_target, requests, vantage_points
 
 _STILL_ON = """
-Interrupted. A machine that has its order needs this laptop no more: its run goes on there.
+A machine that has its order needs this laptop no more: its run goes on there.
 How it ended: lienxa status {commune}{lab}"""
 
 

@@ -160,7 +160,7 @@ def _event_line(update: Update) -> str:
         case OperationEnded() as operation if operation.status != "unchanged":
             reason = f": {operation.error.message}" if operation.error else ""
             return f"{operation.role}: {operation.name}: {operation.status.replace('_', ' ')}{reason}"
-        case CheckEnded() as check if check.status != "passed":
+        case CheckEnded() as check if check.status in {"failed", "error"}:
             return f"{check.role}: {check.status}: {check.sentence}"
         case RunEnded() as ended:
             return _ended_line(ended)

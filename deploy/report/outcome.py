@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from deploy.fleet.updates import State
 from deploy.journal import CheckEnded, OperationEnded
 from deploy.report.console import STYLES, label, plain_table
 from deploy.report.picture import MachineRun, Picture
-from deploy.report.words import closing, duration
+from deploy.report.words import closing, count, duration
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
@@ -84,10 +85,12 @@ def _print_check(console: Console, machine: str, check: CheckEnded) -> None:
 
 
 def _print_skipped(console: Console, picture: Picture) -> None:
+    """A line per machine and reason: one unit that is down may skip dozens."""
     for machine in picture.machines.values():
-        for check in machine.skipped_checks:
-            reason = f" ({check.detail})" if check.detail else ""
-            _line(console, 0, f"- {machine.name}: {check.role}: skipped: {check.sentence}{reason}", "yellow")
+        reasons = Counter(check.detail for check in machine.skipped_checks)
+        for reason, number in reasons.items():
+            why = reason.removeprefix("skipped ") or "no reason given"
+            _line(console, 0, f"- {machine.name}: {count(number, 'check')} skipped: {why}", "yellow")
 
 
 def _print_change(console: Console, operation: OperationEnded) -> None:

@@ -16,16 +16,20 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
+from pyinfra.api.exceptions import InventoryError
 
-from deploy.cli import lienxa, runs, status
+from deploy.cli import lienxa, machines, runs, status
 from deploy.cli.group import VERBS
 from deploy.cli.guard import guarded
+from deploy.fleet.adopt import FirstContact
 from deploy.fleet.links import LinkError, Trouble
 from deploy.fleet.ship import Job
+from deploy.fleet.trust import Found, HostKey
 from deploy.fleet.updates import Listener, State, Update
 from deploy.journal import CheckEnded, OperationEnded, RunEnded, RunStarted
 from deploy.lab.rehearsal import TINH
 from deploy.probes import Outside
+from deploy.stock.connector import split_name
 from deploy.target import not_probed, open_target, requests, vantage_points
 
 AT = "2026-11-24T22:03:27.000Z"
@@ -464,6 +468,100 @@ def test_status_says_drift_and_who(inventories: Path, monkeypatch: pytest.Monkey
     table = run("status", SLUG).stdout
     assert "another order: apply" in table
     assert "never applied: apply" in table
+
+
+# trust and adopt: the fleet's part has tests of its own
+
+KEY, OTHER = HostKey("ssh-ed25519", "AAAA"), HostKey("ssh-ed25519", "BBBB")
+
+
+@pytest.fixture
+def scanned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let the machines show these keys."""
+
+    def show(*found: Found) -> None:
+        monkeypatch.setattr(machines.host_keys, "scan", lambda *_: {each.machine: each for each in found})
+
+    return show
+
+
+def test_trust_asks_before_it_records(inventories: Path, scanned: Callable[..., None]) -> None:
+    scanned(Found("gw1", (), KEY), Found("srv1", (KEY,), KEY))
+    known_hosts = inventories / SLUG / "known_hosts"
+    assert run("trust", SLUG, input="n\n").exit_code == 1
+    assert not known_hosts.exists()
+    result = run("trust", SLUG, input="y\n")
+    assert result.exit_code == 0
+    assert f"gw1: {KEY} (new)" in result.stdout
+    assert f"srv1: {KEY} (on record)" in result.stdout
+    assert known_hosts.read_text() == "gw1 ssh-ed25519 AAAA\n"
+
+
+def test_trust_refuses_a_changed_key_unless_it_replaces(inventories: Path, scanned: Callable[..., None]) -> None:
+    scanned(Found("gw1", (KEY,), OTHER))
+    result = run("trust", SLUG, "--yes")
+    assert result.exit_code == 1
+    assert f"lienxa trust {SLUG} --replace gw1" in result.stderr
+    assert not (inventories / SLUG / "known_hosts").exists()
+    assert run("trust", SLUG, "--replace", "gw1", "--yes").exit_code == 0
+    assert (inventories / SLUG / "known_hosts").read_text() == "gw1 ssh-ed25519 BBBB\n"
+
+
+def test_trust_of_a_machine_out_of_reach(inventories: Path, scanned: Callable[..., None]) -> None:
+    scanned(Found("gw1", (), None, "gw1: no answer"))
+    result = run("trust", SLUG)
+    assert (result.exit_code, result.stdout) == (3, "gw1: no answer\n")
+    assert not (inventories / SLUG / "known_hosts").exists()
+
+
+def test_adopt_asks_for_passwords_and_never_shows_them(inventories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contacts: list[FirstContact] = []
+    monkeypatch.setattr(machines, "take_over", lambda access, machine, first, *_, **__: contacts.append(first))
+    monkeypatch.setattr(machines, "ensure_cache", lambda: 3128)
+    result = run("adopt", SLUG, "vp01", "--user", "an", "--su", input="one\ntwo\n")
+    assert result.exit_code == 0
+    assert contacts == [FirstContact("an", "one", "two")]
+    assert "one" not in result.output.replace("none", "")
+    assert f"Next: lienxa apply {SLUG} --machine vp01" in result.stdout
+    run("adopt", SLUG, "vp01", "--key")
+    assert contacts[-1] == FirstContact("root")
+
+
+# The stock pyinfra command
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "expected"),
+    [("x", "", ("x", False)), ("x:lab", "", ("x", True)), ("x", "1", ("x", True)), ("x", "0", ("x", False))],
+)
+def test_names_of_the_stock_connector(
+    name: str, environment: str, expected: tuple[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIENXA_LAB", environment)
+    assert split_name(name) == expected
+
+
+@pytest.mark.parametrize("name", ["", ":lab", "x:field"])
+def test_bad_names_of_the_stock_connector(name: str) -> None:
+    with pytest.raises(InventoryError, match="write @lienxa/COMMUNE"):
+        split_name(name)
+
+
+def test_stock_pyinfra_knows_every_managed_machine_and_no_secret(inventories: Path) -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("pyinfra")), f"@lienxa/{SLUG}", "debug-inventory"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=inventories,
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    assert all(name in said for name in MACHINES)
+    assert "in01" not in said
+    assert "role_network" in said
+    for value in open_target(inventories, SLUG, lab=False).orders()["gw1"].secrets.values():
+        assert value not in said
 
 
 # Completion

@@ -175,13 +175,14 @@ def test_outcome_of_verify_says_sentences_details_notes_and_skips() -> None:
             "gw1",
             started("gw1", action="verify"),
             check("gw1 resolves srv1.", "failed", detail="no answer from 127.0.0.1", next_step="start unbound"),
-            check("gw1 refuses ads.", "skipped", detail="needs unit:unbound"),
+            check("gw1 refuses ads.", "skipped", detail="skipped because unbound is down"),
+            check("gw1 resolves.", "skipped", detail="skipped because unbound is down"),
             last=State.FAILED,
         )
     )
     text = printed(print_outcome, picture, summary("verify", "xa-mau", picture, 1), ["not probed from zone wireless"])
     assert "✗ gw1: network: gw1 resolves srv1.\n    no answer from 127.0.0.1\n    Next: start unbound" in text
-    assert "- gw1: network: skipped: gw1 refuses ads. (needs unit:unbound)" in text
+    assert "- gw1: 2 checks skipped: because unbound is down" in text
     assert "Note: not probed from zone wireless" in text
 
 
