@@ -55,10 +55,15 @@ class Job:
 class Patience:
     """How long a machine may be silent before the laptop gives up on it. Seconds."""
 
-    first: float = 60
-    """Until it answers for the first time: it may be starting, or waiting for its address."""
+    first: float = 30
+    """Until it answers for the first time: it may be starting."""
     lost: float = 600
     """After the line dropped."""
+
+
+APPLYING = Patience(first=150)
+"""For `apply`: a machine behind a gateway that has just begun to lease gets its address only when it asks again, and
+DHCP clients leave up to 64 s between two tries (RFC 2131, section 4.1)."""
 
 
 class RefusedError(Exception):

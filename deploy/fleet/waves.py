@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from deploy.fleet.access import Access
 from deploy.fleet.kit import Kits
 from deploy.fleet.links import LinkError, Links, Trouble
-from deploy.fleet.ship import Job, Patience, StoppedError, ship
+from deploy.fleet.ship import APPLYING, Job, Patience, StoppedError, ship
 from deploy.fleet.updates import Listener, State, Update
 from deploy.inventory.role import Kind
 
@@ -43,7 +43,8 @@ def run_fleet(
 
     for job in jobs:
         hear(Update(job.machine, State.WAITING))
-    with Links(access) as links, _Crew(links, kits or Kits(), patience or Patience()) as crew:
+    patience = patience or (APPLYING if _applies(jobs) else Patience())
+    with Links(access) as links, _Crew(links, kits or Kits(), patience) as crew:
         for wave in waves(jobs):
             held = {job.machine: update for job in wave if (update := _held_back(job, access, final))}
             for update in held.values():
@@ -55,13 +56,17 @@ def run_fleet(
 
 def waves(jobs: Sequence[Job]) -> list[list[Job]]:
     """The jobs in the order in which they have to be done; those of one wave side by side."""
-    if all(job.request.action != "apply" for job in jobs):
+    if not _applies(jobs):
         return [list(jobs)] if jobs else []
     order = {Kind.GATEWAY: 0, Kind.SERVER: 1}
     sorted_: list[list[Job]] = [[], [], []]
     for job in jobs:
         sorted_[order.get(_kind(job), 2)].append(job)
     return [wave for wave in sorted_ if wave]
+
+
+def _applies(jobs: Sequence[Job]) -> bool:
+    return any(job.request.action == "apply" for job in jobs)
 
 
 class _Crew:
