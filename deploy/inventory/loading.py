@@ -15,7 +15,7 @@ from deploy.inventory.addresses import (
     plan_commune,
 )
 from deploy.inventory.merge import BadOptions, Layer, check_layer, role_options
-from deploy.inventory.models import AddressesFile, CommuneFile, ProvinceFile
+from deploy.inventory.models import AddressesFile, CommuneFile, ProvinceFile, ZoneWritten
 from deploy.inventory.problems import BadInventory, Problem, allowed
 from deploy.inventory.role import Catalog, Kind, Options, Purpose
 from deploy.inventory.rules import Draft, check_commune, check_province, check_together
@@ -248,22 +248,19 @@ def _machine_layer(layer: Layer, name: str, kind: Kind, catalog: Catalog) -> Ite
 
 
 def _plan(file: CommuneFile, recorded: Given) -> Plan:
-    zones = (
-        WantedZone(
-            name,
-            guest=purpose_of(name, zone.purpose, guest=zone.guest) is Purpose.GUEST,
-            network=zone.network,
-            hosts=zone.hosts,
-            pool=zone.pool,
-        )
-        for name, zone in file.zones.items()
-    )
     machines = (
         WantedMachine(name, machine.zone, machine.address)
         for name, machine in file.machines.items()
         if machine.kind is not Kind.GATEWAY and machine.zone is not None
     )
+    zones = (_wanted_zone(name, zone) for name, zone in file.zones.items())
     return plan_commune(file.commune.prefix, zones, machines, recorded)
+
+
+def _wanted_zone(name: str, zone: ZoneWritten) -> WantedZone:
+    guest = purpose_of(name, zone.purpose, guest=zone.guest) is Purpose.GUEST
+    pool = guest if zone.pool is None else zone.pool
+    return WantedZone(name, guest=guest, network=zone.network, hosts=zone.hosts, pool=pool)
 
 
 def _given(record: AddressesFile) -> Given:

@@ -189,7 +189,12 @@ class ZoneWritten(Written):
         description="How many machines it must have room for, those with leases counted. "
         "Default: a sixteenth of the prefix, twice that for guests.",
     )
-    pool: StrictBool = Field(True, description="Whether machines without a reservation get a lease here.")
+    pool: StrictBool | None = Field(
+        None,
+        description="Whether machines that the inventory does not know get a lease here. Default: guests do, others "
+        "do not. With it, a machine that was leased an address before it was written down keeps that one until its "
+        "lease ends.",
+    )
     prefix6: Network6 | None = Field(None, description="Its IPv6 prefix, a /64. Default: no IPv6.")
 
 
