@@ -41,6 +41,7 @@ def new(name: str, province: str | None, prefix: str | None, inventories: Path) 
     NAME is the official name, with or without type and diacritics, or the official code.
     """
     from deploy.inventory.new import new_commune  # noqa: PLC0415 `check` needs no list of the country's names
+    from deploy.inventory.schema import write_schemas  # noqa: PLC0415 `check` needs none
 
     keys = configured_keys()
     if keys is None:
@@ -48,7 +49,7 @@ def new(name: str, province: str | None, prefix: str | None, inventories: Path) 
         click.echo(f"wrote {keys.path}: your own key, for the communes' secrets; keep a copy of it in a safe place")
     made = new_commune(inventories, name, province, prefix, keys.recipients)
     slug = made.folder.name
-    for file in made.written:
+    for file in (*made.written, *write_schemas(inventories / SCHEMA_FOLDER, CATALOG)):
         click.echo(f"wrote {file}")
     click.echo(f"{made.commune.name} ({made.commune.code}) has {made.prefix}.")
     try:
@@ -95,11 +96,14 @@ def check(commune: str | None, explain: str | None, write: bool, as_json: bool, 
     _print_good(inventory, resolved, as_json, recorded=write)
 
 
-@click.command(hidden=True)
+@click.command()
 @click.option("--check", "only_check", is_flag=True, help="Only say which are stale; exit code 1 if any is.")
 @inventories_option
 def schema(only_check: bool, inventories: Path) -> None:
-    """Write the JSON Schemas into inventories/schema, for editors."""
+    """Write the JSON Schemas into inventories/schema, for editors.
+
+    `new` does it too; needed again after a new version of lienxa.
+    """
     from deploy.inventory.schema import schemas, write_schemas  # noqa: PLC0415 `check` needs none
 
     folder = inventories / SCHEMA_FOLDER

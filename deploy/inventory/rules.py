@@ -209,14 +209,20 @@ def _misplaced(machine: MachineWritten) -> Iterator[str]:
 
 
 def _zone_of(draft: Draft, name: str, machine: MachineWritten) -> Iterator[Problem]:
+    if machine.zone is None and machine.kind is not Kind.GATEWAY and not _wrote(draft, name, "zone"):
+        at = draft.source.key_line(("machines", name))
+        yield Problem(draft.source.file, at, f"machine {name} is in no zone{allowed('', draft.names('zones'))}")
+
+
+def _unknown_zones(draft: Draft) -> Iterator[Problem]:
+    """As written, so that a machine with another mistake is looked at too."""
     zones = draft.names("zones")
-    if machine.zone is None:
-        if machine.kind is not Kind.GATEWAY and not _wrote(draft, name, "zone"):
-            at = draft.source.key_line(("machines", name))
-            yield Problem(draft.source.file, at, f"machine {name} is in no zone{allowed('', zones)}")
-    elif machine.zone not in zones:
-        message = f"machine {name}: there is no zone '{machine.zone}'{allowed(machine.zone, zones)}"
-        yield draft.problem(("machines", name, "zone"), message)
+    for name in draft.names("machines"):
+        written = draft.source.data["machines"][name]
+        zone = written.get("zone") if isinstance(written, dict) else None
+        place = ("machines", name, "zone")
+        if isinstance(zone, str) and zone not in zones and place not in draft.cut:
+            yield draft.problem(place, f"machine {name}: there is no zone '{zone}'{allowed(zone, zones)}")
 
 
 def _wrote(draft: Draft, machine: str, field: str) -> bool:
@@ -366,6 +372,7 @@ RULES: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     _zones,
     _gateway,
     _machines,
+    _unknown_zones,
     _ports,
     _uplinks,
     _services,

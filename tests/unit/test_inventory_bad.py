@@ -34,7 +34,7 @@ def test_refused_with_these_words(case: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_all_mistakes_of_all_files_are_said_at_once() -> None:
     with pytest.raises(BadInventory) as caught:
         load(BAD / "many-at-once", CATALOG)
-    assert len(caught.value.problems) == 6
+    assert len(caught.value.problems) == 7
     assert {Path(problem.file).relative_to(BAD / "many-at-once") for problem in caught.value.problems} == {
         Path("province.yaml"),
         Path("xa-mau/commune.yaml"),
