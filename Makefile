@@ -2,7 +2,7 @@
 COMMUNE := xa-mau
 LIENXA := .venv/bin/lienxa
 
-.PHONY: demo test setup lint unit lab clean lock
+.PHONY: demo test setup lint unit docs clean lock
 
 demo: setup
 	.ci/demo $(COMMUNE)
@@ -23,6 +23,11 @@ lint:
 # The fast part, while you work.
 unit: setup
 	.venv/bin/pytest tests/unit
+
+# The pages made from the code: docs/verbs, docs/options.md, and the JSON Schemas.
+docs: setup
+	.venv/bin/python -m deploy.docs_maker
+	$(LIENXA) schema
 
 # Takes the demo's containers down again; the caches in ~/.cache/lienxa stay.
 clean:
