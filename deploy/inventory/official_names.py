@@ -174,7 +174,7 @@ def _loose(name: str) -> str:
 
 
 def _ambiguous(name: str, found: Sequence[OfficialCommune]) -> str:
-    listed = "\n".join(f"  {one.code}  {one.name}" for one in found)
+    listed = "\n".join(f"  {one.code}  {one.name}" for one in sorted(found, key=lambda one: one.code))
     province = found[0].province.name
     return f'"{name}" may mean {len(found)} communes of {province}:\n{listed}\ngive the code instead of the name'
 

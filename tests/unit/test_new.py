@@ -108,8 +108,8 @@ def test_an_ambiguous_name_lists_the_candidates_with_their_codes() -> None:
         find_commune("van lang", find_province("Thái Nguyên"))
     assert str(caught.value).splitlines() == [
         '"van lang" may mean 2 communes of Thái Nguyên:',
-        "  05665  Xã Văn Lăng",
         "  02143  Xã Văn Lang",
+        "  05665  Xã Văn Lăng",
         "give the code instead of the name",
     ]
 
