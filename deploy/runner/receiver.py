@@ -143,7 +143,9 @@ class Machine:
     def has_ended(self, run: str | None) -> bool:
         """Whether the run, or where its unit is gone already the newest one, has written its last event."""
         journal = self.journal(run) if run else max(self.journals.glob("*.jsonl"), default=None)
-        return journal is not None and (_ends(journal)["last"] or {}).get("event") == "run_ended"
+        if journal is None or not journal.exists():
+            return False
+        return (_ends(journal)["last"] or {}).get("event") == "run_ended"
 
     def last_runs(self, number: int) -> list[Message]:
         """First and last event of the newest runs, newest first."""
