@@ -231,7 +231,9 @@ class MachineWritten(Written):
         {}, description="Only for a gateway: what each of its ports is plugged into: uplink, trunk, or a zone's name."
     )
     what: str | None = Field(None, min_length=1, description="What an unmanaged machine is: printer, windows, phone.")
-    debian: Literal[12, 13] | None = Field(None, description="Debian's version, 12 or 13. Default: 13.")
+    debian: Literal[12, 13] | None = Field(
+        None, description="Debian's version, 12 or 13. Default: as it was installed; 13 in a lab."
+    )
     ssh: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9._-]+(:[0-9]{1,5})?$",

@@ -23,7 +23,6 @@ from deploy.inventory.site import (
     Upstream,
 )
 
-DEFAULT_DEBIAN = 13
 LEVEL_2 = {
     Purpose.SERVER: "server",
     Purpose.MANAGEMENT: "management",
@@ -123,7 +122,7 @@ def _machines(
             mac=machine.mac,
             fqdn=f"{name}.{domain}",
             what=machine.what,
-            debian=None if machine.kind is Kind.UNMANAGED else str(machine.debian or DEFAULT_DEBIAN),
+            debian=str(machine.debian) if machine.debian else None,
             roles=tuple(catalog.kinds.get(machine.kind, ())),
             ports=ports[machine.kind],
         )

@@ -73,6 +73,7 @@ class SiteMachine(Frozen):
     what: str | None = None
     """What an unmanaged machine is: `printer`, `windows`, …"""
     debian: str | None = None
+    """Where the inventory says which: `12` or `13`. None: as it was installed; in a lab what `lab up` is told."""
     roles: tuple[str, ...] = ()
     """In the order in which they are applied."""
     ports: tuple[SitePort, ...] = ()
