@@ -23,6 +23,7 @@ from deploy.cli.group import VERBS
 from deploy.cli.guard import guarded
 from deploy.fleet.adopt import FirstContact
 from deploy.fleet.links import LinkError, Trouble
+from deploy.fleet.patience import Patience
 from deploy.fleet.ship import Job
 from deploy.fleet.trust import Found, HostKey
 from deploy.fleet.updates import Listener, State, Update
@@ -263,7 +264,9 @@ def fleet(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Job]]:
     def play(*updates: Update, error: type[BaseException] | None = None) -> list[Job]:
         jobs: list[Job] = []
 
-        def run_fleet(asked: Sequence[Job], access: object, listener: Listener) -> None:
+        def run_fleet(
+            asked: Sequence[Job], access: object, listener: Listener, patience: Patience | None = None
+        ) -> None:
             jobs.extend(asked)
             for update in updates:
                 listener(update)
