@@ -98,7 +98,9 @@ def understand(machine: str, answer: Message, digest: str, target: Target) -> Ma
     newest: Message = next(iter(runs), {})
     first: Message = newest.get("first") or {}
     commit = first.get("commit")
-    applied = next((run["first"]["order"] for run in runs if _applied(run)), None)
+    state: Message | None = answer.get("state")
+    # The state is exact: it knows of whole orders alone, where a run may have been of some roles only.
+    applied = state.get("order") if state else next((run["first"]["order"] for run in runs if _applied(run)), None)
     return MachineStatus(
         machine,
         reached=True,
