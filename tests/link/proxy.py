@@ -83,8 +83,8 @@ class _Connection:
     process: asyncio.subprocess.Process | None = None
     hole: bool = False
     carried: int = 0
+    planned: Cut | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    begun: float = field(default_factory=time.monotonic)
 
 
 class Proxy:
@@ -154,6 +154,7 @@ class Proxy:
         each = _Connection(line, line.connections, writer, hole=line.swallow)
         line.connections += 1
         self._open.add(each)
+        each.planned = self.plan(line.name, each.number) if self.plan else None
         timer = asyncio.create_task(self._cut_in_time(each))
         try:
             if not each.hole:
@@ -217,18 +218,19 @@ class Proxy:
                 await sink.drain()
                 each.carried += len(piece)
                 each.line.carried += len(piece)
+                if each.planned and each.planned.after_bytes and each.carried >= each.planned.after_bytes:
+                    self._cut_as_planned(each)
 
     async def _cut_in_time(self, each: _Connection) -> None:
-        cut = self.plan(each.line.name, each.number) if self.plan else None
-        while cut is not None:
-            await asyncio.sleep(0.02)
-            late = cut.after_seconds is not None and time.monotonic() - each.begun >= cut.after_seconds
-            full = cut.after_bytes is not None and each.carried >= cut.after_bytes
-            if late or full:
-                sort = cut.sort()
-                if sort is not None:
-                    self._cut(each, sort)
-                return
+        if each.planned and each.planned.after_seconds is not None:
+            await asyncio.sleep(each.planned.after_seconds)
+            self._cut_as_planned(each)
+
+    def _cut_as_planned(self, each: _Connection) -> None:
+        sort = each.planned.sort() if each.planned and not each.hole else None
+        each.planned = None
+        if sort is not None:
+            self._cut(each, sort)
 
     def _cut(self, each: _Connection, sort: Sort) -> None:
         self.made.append(Made(each.line.name, sort, time.monotonic(), each.carried))

@@ -5,7 +5,6 @@ The runner is a stand-in that waits where the test wants it; SSH, sudo, systemd,
 
 from __future__ import annotations
 
-import itertools
 import re
 import socket
 import threading
@@ -14,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 from commune import Commune, bad_lines
-from proxy import Proxy, Sort, every
+from proxy import Cut, Proxy, Sort, every
 from stand_in import GO_ON, Shipping, bad_access, job, shipped, stand_in_kits, wait
 
 from deploy.fleet.conversation import journal, status, stop
@@ -107,12 +106,16 @@ def test_a_line_that_is_reset_every_two_seconds_starts_the_run_once(commune: Com
     assert_whole(commune, seen, events=32)
 
 
-@pytest.mark.parametrize("moment", [0.05, 0.3, 0.6])
-def test_black_holes_while_it_connects(commune: Commune, kits: Kits, moment: float) -> None:
-    """The first connection stalls at that moment: before the banner, during the key exchange, at the first word."""
-    sorts = itertools.chain([Sort.BLACK_HOLE], itertools.repeat(Sort.RESET))
-    first = every(seconds=moment, sorts=sorts)
-    with bad_lines(commune, MACHINE, plan=lambda name, number: first(name, number) if number == 0 else None) as line:
+@pytest.mark.parametrize(
+    "carried", [20, 2500, 8_000, 16_000], ids=["at the banner", "in the key exchange", "at the login", "at the hello"]
+)
+def test_a_black_hole_while_it_connects(commune: Commune, kits: Kits, carried: int) -> None:
+    """The first connection stalls once it has carried so many bytes."""
+
+    def first(name: str, number: int) -> Cut | None:
+        return Cut(lambda: Sort.BLACK_HOLE, after_bytes=carried) if number == 0 else None
+
+    with bad_lines(commune, MACHINE, plan=first) as line:
         begun = time.monotonic()
         with shipped(job(commune, MACHINE, steps=1), bad_access(commune, line), kits) as seen:
             pass
