@@ -26,7 +26,7 @@ from deploy.cli.troubles import troubles
 from deploy.fleet.conversation import Message, RefusedError, journal
 from deploy.fleet.conversation import stop as ask_to_stop
 from deploy.fleet.links import LinkError, Links, Trouble
-from deploy.fleet.package_cache import ensure_cache
+from deploy.fleet.package_cache import CacheError, ensure_cache
 from deploy.fleet.ship import Job
 from deploy.fleet.updates import State, Update
 from deploy.report.console import PlainProgress, make_console
@@ -59,7 +59,7 @@ def attach(
         target = open_target(inventories, commune, lab=lab)
         wanted = known(machines, target.managed, "machine", commune) or target.managed
         picture = Picture(wanted)
-        port = ensure_cache()
+        port = _package_port()
         asked = [Job(name, request, port, attach=True) for name, request in followers(target, wanted).items()]
         begun = time.monotonic()
         follow(target, asked, picture, deadline, as_json=as_json)
@@ -117,6 +117,14 @@ def log(commune: str, machine: str, run: str | None, lab: bool, as_json: bool, i
             listen(Update(machine, State.RUNNING, event))
     if picture.machines[machine].ended is None and not as_json:
         click.echo(f"It is still on: lienxa attach {commune}" if on else "It was cut off before its end.")
+
+
+def _package_port() -> int | None:
+    """The laptop's package cache, where it has one: to follow, none is needed."""
+    try:
+        return ensure_cache()
+    except CacheError:
+        return None
 
 
 def _ask_all(

@@ -126,6 +126,8 @@ class Conversation:
         )
         sender.start()
         while "installed" not in (answer := self.receive()):
+            if "again" in answer:  # what was there when it said hello is not there any more: it has to be asked anew
+                raise DroppedError
             yield answer["arrived"]
         sender.join()
 

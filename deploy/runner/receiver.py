@@ -114,19 +114,18 @@ class Machine:
         at_work = unit.get("ActiveState") in ("active", "activating", "reloading", "deactivating")
         return unit["Description"].removeprefix(_DESCRIPTION) if at_work else None
 
-    def at_work(self) -> Message | None:
-        """The run that is on, with its order, action, roles, by and since, as far as they are known; or None."""
-        run = self.running()
+    def at_work(self, run: str | None) -> Message | None:
+        """What is known of this run, which is on: its order, action, roles, by and since; None for none."""
         if run is None:
             return None
         latest = self.last_started()
         return latest if latest.get("run") == run else {"run": run} | (self.holder() or {})
 
-    def cut_off(self) -> str | None:
-        """The newest run, where it ended without a last word."""
+    def cut_off(self, running: str | None) -> str | None:
+        """The newest run, where it is not the one that is on and ended without a last word."""
         newest = next(iter(self.last_runs(1)), {})
         ended = (newest.get("last") or {}).get("event") == "run_ended"
-        return None if not newest or ended or self.running() == newest["run"] else str(newest["run"])
+        return None if not newest or ended or running == newest["run"] else str(newest["run"])
 
     def last_started(self) -> Message:
         """What `start` was last asked for since the machine was switched on; empty where nothing was."""
@@ -169,6 +168,7 @@ def hello(machine: Machine, _line: Line, message: Message) -> Message:
     """What is here already, so that the laptop sends only what is missing. With `lend`, its package cache is lent."""
     if message.get("lend"):
         lend(machine)
+    running = machine.running()
     return {
         "hello": 1,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
@@ -182,19 +182,21 @@ def hello(machine: Machine, _line: Line, message: Message) -> Message:
         ),
         "partial": {path.name: path.stat().st_size for path in machine.kits.glob("*.part")},
         "holder": machine.holder(),
-        "running": machine.running(),
-        "at_work": machine.at_work(),
-        "cut_off": machine.cut_off(),
+        "running": running,
+        "at_work": machine.at_work(running),
+        "cut_off": machine.cut_off(running),
     }
 
 
 def upload(machine: Machine, line: Line, message: Message) -> Message:
     """Take an archive from `offset` on. What arrived stays when the line drops; whole, it is checked and unpacked."""
     name, sha256, total, offset = _plain(message["name"]), message["sha256"], message["total"], message["offset"]
+    if (machine.kits / name).is_dir():  # a connection that had dropped has brought the rest of it meanwhile
+        return {"installed": name}
     part = _own_part(machine.kits / part_name(name, sha256))
     with part.open("ab") as file:
         if offset > file.tell():
-            raise RefusedError(f"{name} is here up to byte {file.tell()}, not up to {offset}")
+            return {"again": f"{name} is here up to byte {file.tell()}, not up to {offset}"}
         file.truncate(offset)
         arrived = offset
         for piece in line.body():
@@ -212,7 +214,7 @@ def upload(machine: Machine, line: Line, message: Message) -> Message:
             f"{name} arrived damaged (SHA-256 {found[:12]}…); it has been thrown away and is sent again"
         )
     install(part, machine.kits / name)
-    part.unlink()
+    part.unlink(missing_ok=True)
     return {"installed": name}
 
 
@@ -225,8 +227,9 @@ def start(machine: Machine, line: Line, message: Message) -> Message:
     path = machine.requests / f"{run}.json"
     if path.exists() or machine.journal(run).exists():
         return {"started": False}
-    if machine.running() or machine.holder():
-        return {"error": "busy", "holder": machine.at_work() or machine.holder()}
+    running = machine.running()
+    if running or machine.holder():
+        return {"error": "busy", "holder": machine.at_work(running) or machine.holder()}
     tidy(machine, keep={runtime, content})
     try:
         _write_private(path, request)
@@ -266,7 +269,7 @@ def stop(machine: Machine, _line: Line, _message: Message) -> Message:
 
     Does not wait for that: an operation may install packages for an hour, and the line may drop.
     """
-    run = machine.at_work()
+    run = machine.at_work(machine.running())
     done = _run("systemctl", "stop", "--no-block", UNIT) if run else None
     return {"stopped": done is not None and not done.returncode, "run": run}
 

@@ -178,7 +178,8 @@ class Laptop:
             self.lines.append(json.loads(line))
 
     def __str__(self) -> str:
-        return "\n".join([*(str(line)[:300] for line in self.lines[-25:]), *self.errors[-10:]])
+        final = [line for line in self.lines if line.get("state") in ("failed", "unreachable", "held_back")]
+        return "\n".join([*(str(line)[:600] for line in [*final, *self.lines[-10:]]), *self.errors[-10:]])
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 _CHUNK = 1 << 14
+_ON_WAY = 8
+"""Pieces that are on their way at most: what a cut may swallow. A line with deep buffers would never get anywhere."""
 _HOLE_SECONDS = 40.0
 """How long the machine's side of a black hole is kept open: it hears nothing and gets no RST."""
 
@@ -135,8 +137,11 @@ class Proxy:
     async def _listen(self) -> None:
         self._servers = []
         for line in self.lines.values():
-            server = await asyncio.start_server(self._answer(line), "127.0.0.1", line.port)
-            line.port = server.sockets[0].getsockname()[1]
+            listening = socket.socket()
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * _CHUNK)
+            listening.bind(("127.0.0.1", 0))
+            server = await asyncio.start_server(self._answer(line), sock=listening, limit=2 * _CHUNK)
+            line.port = listening.getsockname()[1]
             self._servers.append(server)
 
     def _answer(self, line: Line) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
@@ -189,7 +194,7 @@ class Proxy:
 
     async def _pump(self, each: _Connection, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         """Bytes arrive `delay` after they were sent, however many are on their way."""
-        on_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=256)
+        on_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=_ON_WAY)
         deliver = asyncio.create_task(self._deliver(each, on_way, sink))
         try:
             while not each.hole and (piece := await source.read(_CHUNK)):

@@ -17,8 +17,8 @@ from pathlib import Path
 from commune import INVENTORIES, Commune, Laptop, bad_lines, in_lab, laptop, run
 from proxy import SeededCuts
 
-RATE = 250_000.0
-"""Bytes a second of each line: 2 Mbit/s, so that packages take a while and are cut off too."""
+RATE = 500_000.0
+"""Bytes a second of each line: 4 Mbit/s, so that packages take a while and are cut off too."""
 DELAY = 0.03
 
 
@@ -99,7 +99,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, nargs="+", default=[1])
     parser.add_argument("--cuts", type=int, default=100)
-    parser.add_argument("--mean", type=float, default=3.0, help="seconds that a connection lasts, on average")
+    parser.add_argument("--mean", type=float, default=5.0, help="seconds that a connection lasts, on average")
     parser.add_argument("--commune", default="xa-mau")
     parser.add_argument("--inventories", type=Path, default=INVENTORIES)
     parser.add_argument("--machines", nargs="*", default=[], help="only these of the commune")

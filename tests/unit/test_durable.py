@@ -103,10 +103,9 @@ def test_the_relay_takes_another_port_where_its_own_is_taken(tmp_path: Path) -> 
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+def machine(tmp_path: Path) -> Machine:
     made = Machine(tmp_path)
     made.prepare()
-    monkeypatch.setattr(Machine, "running", lambda self: "r2")
     return made
 
 
@@ -116,18 +115,18 @@ def test_runner_and_receiver_mean_the_same_file() -> None:
 
 def test_the_run_that_is_on_tells_its_order(machine: Machine) -> None:
     machine.latest.write_text(json.dumps({"run": "r2", "order": "abc", "by": "an@laptop"}))
-    assert machine.at_work() == {"run": "r2", "order": "abc", "by": "an@laptop"}
+    assert machine.at_work("r2") == {"run": "r2", "order": "abc", "by": "an@laptop"}
     machine.latest.write_text(json.dumps({"run": "r1", "order": "abc"}))
-    assert machine.at_work() == {"run": "r2"}
+    assert machine.at_work("r2") == {"run": "r2"}
+    assert machine.at_work(None) is None
 
 
-def test_a_run_without_a_last_word_was_cut_off(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_a_last_word_was_cut_off(machine: Machine) -> None:
     machine.journal("r2").write_text('{"seq":0,"event":"run_started"}\n')
-    assert machine.cut_off() is None  # it is on
-    monkeypatch.setattr(Machine, "running", lambda self: None)
-    assert machine.cut_off() == "r2"
+    assert machine.cut_off("r2") is None  # it is on
+    assert machine.cut_off(None) == "r2"
     machine.journal("r2").write_text('{"seq":0,"event":"run_started"}\n{"seq":1,"event":"run_ended"}\n')
-    assert machine.cut_off() is None
+    assert machine.cut_off(None) is None
 
 
 @pytest.mark.parametrize("begun", [True, False])
