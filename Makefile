@@ -2,7 +2,7 @@
 COMMUNE := xa-mau
 LIENXA := .venv/bin/lienxa
 
-.PHONY: demo test setup lint unit docs clean lock lab soak
+.PHONY: demo test setup lint unit docs soak clean lock
 
 demo: setup
 	.ci/demo $(COMMUNE)
@@ -24,16 +24,14 @@ lint:
 unit: setup
 	.venv/bin/pytest tests/unit
 
-<<<<<<< HEAD
 # The pages made from the code: docs/verbs, docs/options.md, and the JSON Schemas.
 docs: setup
 	.venv/bin/python -m deploy.docs_maker
 	$(LIENXA) schema
-=======
+
 # One apply of the whole model commune in its lab while its lines are cut 100 times: make soak SEED="1 2 3"
 soak: setup
 	.venv/bin/python tests/link/soak.py --seed $(or $(SEED),1) --cuts $(or $(CUTS),100) --commune $(COMMUNE)
->>>>>>> 3ded58c (A bad line on purpose: proxy, stories, apply with a laptop that dies and machines that restart, soak)
 
 # Takes the demo's containers down again; the caches in ~/.cache/lienxa stay.
 clean:
