@@ -499,10 +499,12 @@ def _in_words(problem: Exception) -> str:
 
 def _own_part(part: Path) -> Path:
     """The same file as a copy: a connection that has dropped, and is served late, writes to the old one."""
-    if part.exists():
-        copy = part.with_name(f".{part.name}.{os.getpid()}")
+    copy = part.with_name(f".{part.name}.{os.getpid()}")
+    try:
         shutil.copyfile(part, copy)
         copy.replace(part)
+    except FileNotFoundError:
+        pass  # the first of it, or the late one has just brought the whole
     return part
 
 

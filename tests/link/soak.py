@@ -102,6 +102,7 @@ def main() -> int:
     parser.add_argument("--mean", type=float, default=5.0, help="seconds that a connection lasts, on average")
     parser.add_argument("--commune", default="xa-mau")
     parser.add_argument("--inventories", type=Path, default=INVENTORIES)
+    parser.add_argument("--slug", default="xa-bao", help="of the copy that is rehearsed")
     parser.add_argument("--machines", nargs="*", default=[], help="only these of the commune")
     asked = parser.parse_args()
     good = True
@@ -111,7 +112,7 @@ def main() -> int:
             tempfile.TemporaryDirectory(prefix="lienxa-soak-") as folder,
             contextlib.ExitStack() as stack,
         ):
-            fresh = in_lab(Path(folder), "xa-bao", of=asked.commune, inventories=asked.inventories, keep=keep)
+            fresh = in_lab(Path(folder), asked.slug, of=asked.commune, inventories=asked.inventories, keep=keep)
             outcome = soak(stack.enter_context(fresh), seed, asked.cuts, asked.mean)
         sys.stdout.write(f"{outcome}\n")
         sys.stdout.flush()
