@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import sys
 import tempfile
 import time
@@ -105,6 +106,7 @@ def main() -> int:
     parser.add_argument("--slug", default="xa-bao", help="of the copy that is rehearsed")
     parser.add_argument("--machines", nargs="*", default=[], help="only these of the commune")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the lab is taken down then, too
     good = True
     for seed in asked.seed:
         keep = frozenset(asked.machines)
