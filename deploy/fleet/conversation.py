@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from importlib.resources import files
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from deploy.fleet.kit import Archive
 from deploy.fleet.links import Connection, LinkError, Links, Trouble
@@ -120,10 +120,10 @@ class Conversation:
     def upload(self, archive: Archive, arrived: int) -> Iterator[int]:
         """Send an archive from byte `arrived` on; yields how many bytes the machine has, up to all of them."""
         head = {"do": "upload", "name": archive.name, "sha256": archive.sha256, "total": archive.size}
+        file = self._opened(archive)
+        file.seek(arrived)
         self.send(head | {"offset": arrived, "size": archive.size - arrived})
-        sender = threading.Thread(
-            target=self._pour, args=(archive, arrived), name=f"upload-{self._machine}", daemon=True
-        )
+        sender = threading.Thread(target=self._pour, args=(file,), name=f"upload-{self._machine}", daemon=True)
         sender.start()
         while "installed" not in (answer := self.receive()):
             if "again" in answer:  # what was there when it said hello is not there any more: it has to be asked anew
@@ -135,9 +135,16 @@ class Conversation:
         """Close the connection from another thread; whoever waits for an answer gets DroppedError."""
         self._connection.end()
 
-    def _pour(self, archive: Archive, arrived: int) -> None:
-        with archive.path.open("rb") as file, contextlib.suppress(DroppedError):
-            file.seek(arrived)
+    @staticmethod
+    def _opened(archive: Archive) -> BinaryIO:
+        """Opened before its size is promised: another lienxa, of another version, may tidy the cache meanwhile."""
+        try:
+            return archive.path.open("rb")
+        except FileNotFoundError as error:
+            raise RefusedError(f"{archive.path} has just been tidied away; run the same again") from error
+
+    def _pour(self, file: BinaryIO) -> None:
+        with file, contextlib.suppress(DroppedError):
             while piece := file.read(_CHUNK):
                 self._write(piece)
 

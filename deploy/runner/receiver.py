@@ -31,6 +31,7 @@ _DESCRIPTION = "lienxa run "
 _CHUNK = 1 << 16
 _LOOK_SECONDS = 0.2
 _UNIT_LOOK_SECONDS = 2.0
+_LEAVING_SECONDS, _LEAVING_LOOK_SECONDS = 10.0, 0.05
 
 Message = dict[str, Any]
 
@@ -155,6 +156,22 @@ class Machine:
                 return value.strip().strip('"')
         return ""
 
+    def is_busy(self) -> bool:
+        """Whether a run is on. One that has written its last event and is only leaving is waited for."""
+        give_up = time.monotonic() + _LEAVING_SECONDS
+        while (run := self.running()) or self.holder():
+            if not self.has_ended(run) or time.monotonic() > give_up:
+                return True
+            time.sleep(_LEAVING_LOOK_SECONDS)
+        return False
+
+    def has_ended(self, run: str | None) -> bool:
+        """Whether the run, or where its unit is gone already the newest one, has written its last event."""
+        journal = self.journal(run) if run else max(self.journals.glob("*.jsonl"), default=None)
+        if journal is None or not journal.exists():
+            return False
+        return (_ends(journal)["last"] or {}).get("event") == "run_ended"
+
     def last_runs(self, number: int) -> list[Message]:
         """First and last event of the newest runs, newest first."""
         newest = sorted(self.journals.glob("*.jsonl"), reverse=True)[:number]
@@ -227,9 +244,8 @@ def start(machine: Machine, line: Line, message: Message) -> Message:
     path = machine.requests / f"{run}.json"
     if path.exists() or machine.journal(run).exists():
         return {"started": False}
-    running = machine.running()
-    if running or machine.holder():
-        return {"error": "busy", "holder": machine.at_work(running) or machine.holder()}
+    if machine.is_busy():
+        return {"error": "busy", "holder": machine.at_work(machine.running()) or machine.holder()}
     tidy(machine, keep={runtime, content})
     try:
         _write_private(path, request)

@@ -204,11 +204,11 @@ def test_a_killed_runner_is_told_from_one_that_failed(links: Links, kits: Kits) 
 
 def test_status_tells_the_last_run(links: Links, kits: Kits) -> None:
     job = _job(steps=1)
-    list(ship(job, links, kits))
+    assert list(ship(job, links, kits))[-1].state == State.DONE
     told = status(links, "gw1")
     assert told["runs"][0]["run"] == job.request.run
     assert told["runs"][0]["last"]["event"] == "run_ended"
-    assert told["running"] is None
+    assert told["running"] in (None, job.request.run), "gone, or just leaving"
 
 
 def test_an_upload_goes_on_where_it_was_cut(box: Box, links: Links, kits: Kits) -> None:
