@@ -6,6 +6,7 @@ import ast
 import os
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,14 @@ def _imported(module: Path) -> set[str]:
             is_package = (ROOT / node.module.replace(".", "/")).is_dir()
             found |= {f"{node.module}.{alias.name}" if is_package else node.module for alias in node.names}
     return {name for name in found if name.split(".")[0] == "deploy" and name not in sys.builtin_module_names}
+
+
+def test_contents_that_nobody_asked_for_in_a_month_are_forgotten(root: Path, tmp_path: Path) -> None:
+    unused, used = (tmp_path / f"content-{name}.tar.xz" for name in ("unused", "used"))
+    for file in (unused, used):
+        file.write_bytes(b"old")
+    month = time.time() - 31 * 24 * 3600
+    os.utime(unused, (month, month))
+    content(root, tmp_path)
+    assert not unused.exists()
+    assert used.exists()
