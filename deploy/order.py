@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -86,6 +88,11 @@ class Request(Frozen):
     def to_bytes(self) -> bytes:
         """Canonical JSON, as sent to the machine."""
         return _canonical(self.model_dump(mode="json"))
+
+
+def new_run(now: datetime | None = None) -> str:
+    """A run's name: unique, and sorted by time."""
+    return f"{now or datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
 
 
 def _order(

@@ -5,10 +5,8 @@ In the field all of it comes from the inventory; with `--lab` it is the same com
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Literal
@@ -25,7 +23,7 @@ from deploy.lab.keys import facts
 from deploy.lab.lab import access as lab_access
 from deploy.lab.laptop import state_dir
 from deploy.lab.rehearsal import TINH, rehearse
-from deploy.order import Order, Request, make_orders
+from deploy.order import Order, Request, make_orders, new_run
 from deploy.probes import Outside, Probe, probes_from
 from deploy.site import CATALOG
 
@@ -110,9 +108,15 @@ def requests(
     }
 
 
-def new_run(now: datetime | None = None) -> str:
-    """Unique, and sorted by time."""
-    return f"{now or datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+def followers(target: Target, machines: Iterable[str]) -> dict[str, Request]:
+    """Requests that start nothing, for jobs that only follow what is on; no secret is asked for."""
+    asked = origin(target.inventories, target.commune)
+    return {
+        name: Request(
+            run=new_run(), action="plan", order=Order(machine=name, site=target.site, roles=()), by=asked.by
+        )
+        for name in machines
+    }
 
 
 def vantage_points(target: Target) -> dict[str, str | Outside]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from deploy.cli.duration import Duration
 from deploy.errors import UserError
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -42,6 +43,12 @@ machine_option = click.option(
 )
 role_option = click.option(
     "--role", "-r", "roles", multiple=True, metavar="NAME", help="Only this role; may be given again."
+)
+deadline_option = click.option(
+    "--deadline",
+    type=Duration(),
+    metavar="TIME",
+    help="Give up on a machine after this time: 90s, 20m, 1h. Without it, a machine that was heard of is waited for.",
 )
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 

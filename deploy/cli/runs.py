@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import click
 from deploy.cli.options import (
     commune_argument,
     commune_folder,
+    deadline_option,
     inventories_option,
     json_option,
     known,
@@ -20,12 +22,13 @@ from deploy.cli.options import (
     machine_option,
     role_option,
 )
+from deploy.cli.status import left_to_do
 from deploy.cli.troubles import OutOfReach, troubles
 from deploy.fleet.links import ON_MACHINE_PROXY_PORT
 from deploy.fleet.package_cache import ensure_cache
 from deploy.fleet.ship import Job
 from deploy.fleet.updates import Listener, Update
-from deploy.fleet.waves import run_fleet
+from deploy.fleet.waves import patience_for, run_fleet
 from deploy.inventory.record import write_plan
 from deploy.lab.lab import status as lab_status
 from deploy.order import Request
@@ -40,6 +43,7 @@ from deploy.target import Action, Target, not_probed, open_target, requests, van
 
 _STILL_ON = """
 A machine that has its order needs this laptop no more: its run goes on there.
+To follow it again: lienxa attach {commune}{lab}
 How it ended: lienxa status {commune}{lab}"""
 
 
@@ -59,14 +63,17 @@ def plan(**asked: Any) -> None:  # noqa: ANN401 click's own
 @commune_argument()
 @machine_option
 @role_option
+@click.option("--failed", is_flag=True, help="Only machines on which the present order is not yet in place.")
+@deadline_option
 @lab_option
 @json_option
 @inventories_option
 def apply(**asked: Any) -> None:  # noqa: ANN401 click's own
     """Make the commune's machines what its inventory says: the gateway, then servers, then the rest at once.
 
-    The work is shipped to each machine and runs there: the line may drop, and the laptop follows when it is back. A
-    machine that fails stops what depends on it, not its siblings. A second apply changes nothing.
+    The work is shipped to each machine and runs there: the line may drop, the laptop may be closed. Where the same
+    order is at work already, apply follows it instead of beginning anew. A machine that fails stops what depends on
+    it, not its siblings. A second apply changes nothing.
     """
     _run("apply", **asked)
 
@@ -97,6 +104,8 @@ def _run(
     lab: bool,
     as_json: bool,
     inventories: Path,
+    failed: bool = False,
+    deadline: float | None = None,
     junit: Path | None = None,
     html: Path | None = None,
 ) -> None:
@@ -106,13 +115,18 @@ def _run(
         wanted = known(machines, (*target.managed, *_points(target, action)), "machine", commune)
         only = known(roles, target.roles, "role", commune)
         _look_at_lab(commune) if lab else _record_addresses(target, action)
+        if failed:
+            wanted = left_to_do(target, wanted or target.managed)
+            if not wanted:
+                _nothing_left(commune, as_json=as_json)
+                return
         port = ensure_cache() if action == "apply" else None
         proxy = f"http://127.0.0.1:{ON_MACHINE_PROXY_PORT}" if port else None
         sent = requests(target, action, machines=wanted, roles=only, package_proxy=proxy)
         picture = Picture(sent)
         begun = time.monotonic()
         try:
-            _follow(target, sent, picture, port, as_json=as_json)
+            follow(target, jobs(sent, port), picture, deadline, as_json=as_json)
         except KeyboardInterrupt:
             click.echo(_STILL_ON.format(commune=commune, lab=" --lab" if lab else ""), err=True)
             raise
@@ -139,15 +153,29 @@ def _points(target: Target, action: Action) -> tuple[str, ...]:
     return tuple(vantage_points(target)) if action == "verify" else ()
 
 
-def _follow(
-    target: Target, sent: Mapping[str, Request], picture: Picture, port: int | None, *, as_json: bool
+def jobs(sent: Mapping[str, Request], port: int | None) -> list[Job]:
+    """A job per request; `port` is that of the laptop's package cache."""
+    return [Job(machine, request, port) for machine, request in sent.items()]
+
+
+def follow(
+    target: Target, asked: Sequence[Job], picture: Picture, deadline: float | None = None, *, as_json: bool
 ) -> None:
-    jobs = [Job(machine, request, port) for machine, request in sent.items()]
+    """Do the jobs and show them as they go; `picture` then knows how they ended."""
+    # --deadline counts for a machine from when its own work begins: it may have to wait for the gateway first.
+    patience = replace(patience_for(asked), deadline=deadline)
     if as_json:
-        run_fleet(jobs, target.access, _both(picture, JsonLines(sys.stdout)))
+        run_fleet(asked, target.access, _both(picture, JsonLines(sys.stdout)), patience=patience)
         return
     with progress(make_console(), picture) as shown:
-        run_fleet(jobs, target.access, _both(picture, shown))
+        run_fleet(asked, target.access, _both(picture, shown), patience=patience)
+
+
+def _nothing_left(commune: str, *, as_json: bool) -> None:
+    if as_json:
+        JsonLines(sys.stdout).line(summary("apply", commune, Picture(()), 0))
+    else:
+        click.echo(f"{commune}: nothing is left to do; every machine has the present order.")
 
 
 def _both(first: Listener, second: Listener) -> Listener:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,10 +14,10 @@ from rich.text import Text
 
 from deploy.cli.options import commune_argument, commune_folder, inventories_option, json_option, lab_option
 from deploy.cli.troubles import troubles
+from deploy.fleet.conversation import Message, RefusedError
+from deploy.fleet.conversation import status as ask_status
 from deploy.fleet.links import LinkError, Links
 from deploy.fleet.origin import changed_since
-from deploy.fleet.ship import Message, RefusedError
-from deploy.fleet.ship import status as ask_status
 from deploy.report.console import make_console, plain_table
 from deploy.report.exit_codes import DONE, UNREACHABLE
 from deploy.report.json_lines import JsonLines
@@ -44,6 +45,8 @@ class MachineStatus:
     clean: bool | None = None
     drift: bool | None = None
     """Whether the inventory now gives another order than the one last applied."""
+    last_apply: str | None = None
+    """How the newest apply ended, in the words of `result`; None where there was none."""
     inventory_changed: bool | None = None
     """Whether the commune's files differ from the commit of the last run; None where git cannot tell."""
 
@@ -76,13 +79,28 @@ def _look(target: Target, links: Links, machine: str, digest: str) -> MachineSta
     return understand(machine, answer, digest, target)
 
 
+def left_to_do(target: Target, machines: Iterable[str]) -> tuple[str, ...]:
+    """Those of the machines that have not got through with their present order, or cannot be asked."""
+    digests = {name: order.digest for name, order in target.orders().items()}
+
+    def is_left(machine: str) -> bool:
+        found = _look(target, links, machine, digests[machine])
+        return not found.reached or found.drift is not False or found.last_apply != "done"
+
+    with Links(target.access) as links, ThreadPoolExecutor(16) as threads:
+        wanted = list(machines)
+        return tuple(name for name, left in zip(wanted, threads.map(is_left, wanted), strict=True) if left)
+
+
 def understand(machine: str, answer: Message, digest: str, target: Target) -> MachineStatus:
     """A receiver's answer, held against what the inventory gives now."""
     runs: list[Message] = answer.get("runs") or []
     newest: Message = next(iter(runs), {})
     first: Message = newest.get("first") or {}
     commit = first.get("commit")
-    applied = next((run["first"]["order"] for run in runs if _applied(run)), None)
+    state: Message | None = answer.get("state")
+    # The state is exact: it knows of whole orders alone, where a run may have been of some roles only.
+    applied = state.get("order") if state else next((run["first"]["order"] for run in runs if _applied(run)), None)
     return MachineStatus(
         machine,
         reached=True,
@@ -95,6 +113,7 @@ def understand(machine: str, answer: Message, digest: str, target: Target) -> Ma
         commit=commit,
         clean=first.get("clean"),
         drift=applied != digest if applied else None,
+        last_apply=_last_apply(runs, running=answer.get("running")),
         inventory_changed=changed_since(target.inventories, target.commune, commit) if commit else None,
     )
 
@@ -102,6 +121,11 @@ def understand(machine: str, answer: Message, digest: str, target: Target) -> Ma
 def _applied(run: Message) -> bool:
     """Whether a run was an apply that went through."""
     return (run.get("first") or {}).get("action") == "apply" and (run.get("last") or {}).get("status") == "done"
+
+
+def _last_apply(runs: list[Message], running: str | None) -> str | None:
+    newest = next((run for run in runs if (run.get("first") or {}).get("action") == "apply"), None)
+    return _result(newest, running=newest["first"].get("run") == running) if newest else None
 
 
 def _result(ends: Message, *, running: bool) -> str | None:

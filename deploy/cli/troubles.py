@@ -9,10 +9,10 @@ from typing import IO, Any
 import click
 
 from deploy.fleet.adopt import AdoptError
+from deploy.fleet.conversation import RefusedError
 from deploy.fleet.kit import KitError
 from deploy.fleet.links import LinkError, Trouble
 from deploy.fleet.package_cache import CacheError
-from deploy.fleet.ship import RefusedError
 from deploy.fleet.trust import TrustError
 from deploy.lab.laptop import LabError
 from deploy.report.exit_codes import FAILED, UNREACHABLE

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.fleet.access import Access
+from deploy.fleet.conversation import BOOTSTRAP
 from deploy.fleet.links import ON_MACHINE_PROXY_PORT, LinkError, Links, Trouble, runtime_folder
-from deploy.fleet.ship import BOOTSTRAP
 from deploy.inventory.site import Support
 
 _ASKPASS = """#!/bin/sh

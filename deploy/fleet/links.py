@@ -94,13 +94,13 @@ class Links:
     def open(self, machine: str, remote: str, forward: int | None = None) -> Connection:
         """A connection of its own, open as long as `remote` runs.
 
-        forward: a port on the laptop's loopback that the machine may reach meanwhile, on its own loopback as
-        `ON_MACHINE_PROXY_PORT`. It lives and dies with this connection; where the machine's port is still taken by a
-        connection that has dropped, the run goes on without.
+        forward: a port on the laptop's loopback that the machine may reach meanwhile, on its own loopback at any port
+        that is free: a connection that dropped may hold its port for minutes. The receiver finds out which it is, and
+        the runner's relay brings it to `ON_MACHINE_PROXY_PORT`.
         """
         options = ["-o", "ControlMaster=no", "-o", "ControlPath=none"]
         if forward is not None:
-            options += ["-R", f"127.0.0.1:{ON_MACHINE_PROXY_PORT}:127.0.0.1:{forward}"]
+            options += ["-R", f"127.0.0.1:0:127.0.0.1:{forward}"]
         process = subprocess.Popen(
             self.command(machine, remote, *options),
             stdin=subprocess.PIPE,
@@ -222,8 +222,9 @@ def _common_block(access: Access) -> str:
         "CheckHostIP no",
         "BatchMode yes",
         "ConnectTimeout 15",
-        "ServerAliveInterval 5",
-        "ServerAliveCountMax 3",
+        # A line that stalls is noticed after 4 × (2 + 1) = 12 s.
+        "ServerAliveInterval 4",
+        "ServerAliveCountMax 2",
         "Compression yes",
         "ForwardAgent no",
         "ForwardX11 no",

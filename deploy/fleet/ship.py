@@ -1,4 +1,4 @@
-"""Shipping: the conversation with one machine, from the first contact to the last event of its run.
+"""Shipping: one machine's job from the first contact to the last event of its run.
 
 The run is the machine's own; this side only starts it and follows its journal. Whenever the line drops, it connects
 again, says hello, and goes on where it was: an upload at the byte, the journal at the event.
@@ -6,39 +6,26 @@ again, says hello, and goes on where it was: an upload at the byte, the journal 
 
 from __future__ import annotations
 
-import contextlib
-import json
-import random
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.resources import files
-from types import TracebackType
-from typing import Any, BinaryIO
+from datetime import datetime
 
+from deploy.fleet.conversation import Conversation, DroppedError, Message, RefusedError, busy, limited
 from deploy.fleet.kit import Archive, KitError, Kits
-from deploy.fleet.links import Connection, LinkError, Links, Trouble
+from deploy.fleet.links import LinkError, Links, Trouble
+from deploy.fleet.patience import Backoff, Patience
 from deploy.fleet.updates import State, Update
 from deploy.journal import RunEnded, parse_event
-from deploy.order import Request
+from deploy.order import Request, new_run
 
-Message = dict[str, Any]
-
-_CHUNK = 1 << 16
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
-
-BOOTSTRAP = """import os
-def take(n):
-    got = b""
-    while len(got) < n:
-        piece = os.read(0, n - len(got))
-        if not piece:
-            raise SystemExit(1)
-        got += piece
-    return got
-exec(compile(take(int(take(8))), "<lienxa>", "exec"), {"__name__": "__main__"})"""
-"""Reads a program from standard input and becomes it: its length in 8 digits, then its text."""
+_REBOOTS = 3
+"""How often a machine may be started again in mid-run until the laptop takes it for broken."""
+_CLOCKS_APART = 300.0
+"""Seconds between the machine's clock and the laptop's from which on it is said: signatures depend on it."""
+_SILENT = 20.0
+"""Seconds after which a machine counts as out of reach: OpenSSH has noticed by then."""
 
 
 @dataclass(frozen=True)
@@ -49,43 +36,56 @@ class Job:
     request: Request
     package_port: int | None = None
     """The laptop's package cache on its loopback, lent to the machine while the run is on."""
+    attach: bool = False
+    """Start nothing: follow whatever run is on there, whoever began it."""
 
+    def is_done_by(self, on: Message) -> bool:
+        """Whether the run that is on is what this job asks for, begun by whomever."""
+        return self.attach or {key: on.get(key) for key in ("order", "action", "roles")} == self.work
 
-@dataclass(frozen=True)
-class Patience:
-    """How long a machine may be silent before the laptop gives up on it. Seconds."""
-
-    first: float = 30
-    """Until it answers for the first time: it may be starting."""
-    lost: float = 600
-    """After the line dropped."""
-
-
-APPLYING = Patience(first=150)
-"""For `apply`: a machine behind a gateway that has just begun to lease gets its address only when it asks again, and
-DHCP clients leave up to 64 s between two tries (RFC 2131, section 4.1)."""
-
-
-class RefusedError(Exception):
-    """The machine answered, and will not do it; says why and what to do."""
-
-
-class DroppedError(Exception):
-    """The machine stopped talking in the middle."""
+    @property
+    def work(self) -> Message:
+        """What makes two runs the same."""
+        request = self.request
+        return {"order": request.order.digest, "action": request.action, "roles": list(request.only_roles)}
 
 
 class StoppedError(Exception):
     """The engineer pressed Ctrl-C."""
 
 
+class _RebootedError(Exception):
+    """The machine was started again in the middle of the run."""
+
+
 @dataclass
 class _Progress:
     """What this side knows of the run so far."""
 
+    request: Request
+    run: str
+    """The one that is followed: the request's, or one of the same order that was on already."""
+    begun: float = field(default_factory=time.monotonic)
     seq: int = 0
     started: bool = False
-    heard: float = field(default_factory=time.monotonic)
+    heard: float | None = None
     """When the machine last said something."""
+    seen: str = ""
+    """The same for people, by the laptop's clock."""
+    reboots: int = 0
+
+    def hears(self) -> None:
+        self.heard = time.monotonic()
+        self.seen = f"{datetime.now().astimezone():%H:%M:%S}"
+
+    def follows(self, run: str) -> None:
+        self.run, self.started = run, True
+
+    def starts_anew(self) -> None:
+        """The same order as a run of its own: the one that the reboot cut off stays as it is."""
+        self.request = self.request.model_copy(update={"run": new_run()})
+        self.run, self.seq, self.started = self.request.run, 0, False
+        self.reboots += 1
 
 
 def ship(
@@ -94,164 +94,79 @@ def ship(
     """Do one job. The last update is final, whatever happens; only StoppedError is raised, once `cancel` is set."""
     patience = patience or Patience()
     cancel = cancel or threading.Event()
-    progress = _Progress()
-    pause = _FIRST_PAUSE
+    progress = _Progress(job.request, job.request.run)
+    backoff = Backoff(job.machine, patience.seed)
     yield Update(job.machine, State.CONNECTING)
     while True:
         heard = progress.heard
         try:
-            yield from _converse(job, links, kits, progress)
+            yield from _converse(job, links, kits, progress, patience, backoff)
         except RefusedError as refusal:
             yield Update(job.machine, State.FAILED, message=f"{job.machine}: {refusal}")
+        except _RebootedError:
+            progress.starts_anew()
+            message = f"it was started again (or lost power) during the run; going on as run {progress.run}"
+            yield Update(job.machine, State.SENDING, message=message)
+            continue
         except LinkError as error:
-            silent = time.monotonic() - progress.heard
-            if error.trouble is Trouble.UNREACHABLE and silent < (
-                patience.lost if progress.started else patience.first
-            ):
-                yield Update(job.machine, State.LOST if progress.started else State.CONNECTING, message=str(error))
-                pause = _FIRST_PAUSE if progress.heard > heard else min(2 * pause, _LONGEST_PAUSE)
-                if cancel.wait(random.uniform(0.5, 1.5) * pause):  # noqa: S311 (spreads reconnects, hides nothing)
+            if error.trouble is Trouble.UNREACHABLE and time.monotonic() < _ends(patience, progress):
+                yield _reconnecting(job, progress, error)
+                if progress.heard != heard:
+                    backoff.reached()
+                if cancel.wait(backoff.pause()):
                     raise StoppedError from error
                 continue
-            yield Update(job.machine, State.UNREACHABLE, message=_given_up(error, progress, job))
+            yield _given_up(job, patience, progress, error)
         return
-
-
-def ask(links: Links, machine: str, request: Message, timeout: float = 60) -> Message:
-    """One question to a machine's receiver (`status`, `stop`, `hello`). Raises LinkError or RefusedError."""
-    with Conversation(links, machine) as talk, _deadline(talk, timeout):
-        return talk.ask(request)
-
-
-def stop(links: Links, machine: str) -> bool:
-    """Stop the run that is on at a machine; whether there was one."""
-    return bool(ask(links, machine, {"do": "stop"})["stopped"])
-
-
-def status(links: Links, machine: str, runs: int = 1) -> Message:
-    """What a machine knows of itself: `state`, `runs` (first and last event, newest first), `holder`, `running`."""
-    return ask(links, machine, {"do": "status", "runs": runs})
-
-
-class Conversation:
-    """One SSH connection to a machine's receiver. A context manager."""
-
-    def __init__(self, links: Links, machine: str, package_port: int | None = None) -> None:
-        self._links = links
-        self._machine = machine
-        become_root = "" if links.access.user == "root" else "sudo -n -- "
-        remote = f"env LC_ALL=C {become_root}python3 -I -c '{BOOTSTRAP}'"
-        self._connection: Connection = links.open(machine, remote, package_port)
-        self._program: bytes | None = (files("deploy.runner") / "receiver.py").read_bytes()
-
-    def __enter__(self) -> Conversation:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Turns a conversation that broke off into the LinkError or RefusedError that says why."""
-        code, stderr = self._connection.end()
-        if kind is not None and issubclass(kind, DroppedError):
-            raise self._why(code, stderr) from None
-
-    def send(self, message: Message, body: bytes = b"") -> None:
-        """One request. Raises DroppedError."""
-        head = json.dumps(message | ({"size": len(body)} if body else {})).encode() + b"\n"
-        if self._program is not None:
-            head = f"{len(self._program):08d}".encode() + self._program + head
-            self._program = None
-        self._write(head + body)
-
-    def receive(self) -> Message:
-        """The next answer. Raises DroppedError, or RefusedError where it is one."""
-        line = b""
-        while not line.startswith(b'{"'):  # a login shell's start-up files may print a greeting of their own
-            line = self._connection.stdout.readline()
-            if not line.endswith(b"\n"):
-                raise DroppedError
-        answer: Message = json.loads(line)
-        if answer.get("error") == "busy":
-            raise RefusedError(_busy(answer.get("holder") or {}))
-        if "error" in answer:
-            raise RefusedError(str(answer["error"]))
-        return answer
-
-    def ask(self, message: Message, body: bytes = b"") -> Message:
-        """One request and its answer."""
-        self.send(message, body)
-        return self.receive()
-
-    def upload(self, archive: Archive, arrived: int) -> Iterator[int]:
-        """Send an archive from byte `arrived` on; yields how many bytes the machine has, up to all of them."""
-        head = {"do": "upload", "name": archive.name, "sha256": archive.sha256, "total": archive.size}
-        file = self._opened(archive)
-        file.seek(arrived)
-        self.send(head | {"offset": arrived, "size": archive.size - arrived})
-        sender = threading.Thread(target=self._pour, args=(file,), name=f"upload-{self._machine}", daemon=True)
-        sender.start()
-        while "installed" not in (answer := self.receive()):
-            yield answer["arrived"]
-        sender.join()
-
-    def end(self) -> None:
-        """Close the connection from another thread; whoever waits for an answer gets DroppedError."""
-        self._connection.end()
-
-    @staticmethod
-    def _opened(archive: Archive) -> BinaryIO:
-        """Opened before its size is promised: another lienxa, of another version, may tidy the cache meanwhile."""
-        try:
-            return archive.path.open("rb")
-        except FileNotFoundError as error:
-            raise RefusedError(f"{archive.path} has just been tidied away; run the same again") from error
-
-    def _pour(self, file: BinaryIO) -> None:
-        with file, contextlib.suppress(DroppedError):
-            while piece := file.read(_CHUNK):
-                self._write(piece)
-
-    def _write(self, data: bytes) -> None:
-        try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[self._connection.stdin.write(rest) :]
-        except (OSError, ValueError) as broken:
-            raise DroppedError from broken
-
-    def _why(self, code: int, stderr: str) -> Exception:
-        if code == 255 or code < 0:
-            return self._links.explain(self._machine, stderr)
-        if "python3: not found" in stderr or "python3: command not found" in stderr:
-            return RefusedError("python3 is not installed there; install it with `apt-get install python3`")
-        error = self._links.explain(self._machine, stderr)
-        if error.trouble is not Trouble.UNREACHABLE:
-            return error
-        last = stderr.strip().splitlines()[-1:] or [f"exit code {code}"]
-        return LinkError(self._machine, Trouble.UNREACHABLE, f"{self._machine}: the receiver ended early ({last[0]})")
 
 
 # ---------------------------------------------------------------------------------------------------- parts
 
 
-def _converse(job: Job, links: Links, kits: Kits, progress: _Progress) -> Iterator[Update]:
+def _converse(
+    job: Job, links: Links, kits: Kits, progress: _Progress, patience: Patience, backoff: Backoff
+) -> Iterator[Update]:
     """Once through the conversation, as far as the line lasts."""
-    with Conversation(links, job.machine, job.package_port) as talk:
-        hello = talk.ask({"do": "hello"})
-        progress.heard = time.monotonic()
+    rest = patience.deadline and max(0.0, _ends(patience, progress) - time.monotonic())
+    with Conversation(links, job.machine, job.package_port) as talk, limited(talk, rest):
+        with limited(talk, backoff.hello):
+            hello = talk.ask({"do": "hello", "lend": job.package_port is not None})
+        progress.hears()
         if not progress.started:
-            yield Update(job.machine, State.SENDING)
-            try:
-                archives = (kits.runtime(hello["python"], hello["arch"]), kits.content())
-            except KitError as error:
-                raise RefusedError(str(error)) from error
-            for archive in archives:
-                yield from _send_archive(job, talk, hello, archive, progress)
-            begin = {"do": "start", "run": job.request.run, "runtime": archives[0].name, "content": archives[1].name}
-            talk.ask(begin, job.request.to_bytes())
-            progress.started = True
-        yield Update(job.machine, State.RUNNING)
-        yield from _follow(job, talk, progress)
+            yield from _begin(job, talk, hello, kits, progress)
+        if progress.started:
+            yield Update(job.machine, State.RUNNING)
+            yield from _follow(job, talk, progress)
+
+
+def _begin(job: Job, talk: Conversation, hello: Message, kits: Kits, progress: _Progress) -> Iterator[Update]:
+    """Start the run, or join the one that does the same already."""
+    on: Message | None = hello["at_work"]
+    if on is not None and (on["run"] == progress.run or job.is_done_by(on)):
+        progress.follows(on["run"])
+        message = (
+            f"run {on['run']} is on, by {on.get('by') or 'somebody'} since {on.get('since', '?')}: attached to it"
+        )
+        yield Update(job.machine, State.RUNNING, message=message)
+    elif on is not None:
+        raise RefusedError(busy(on))
+    elif job.attach:
+        yield Update(job.machine, State.DONE, message="no run is on")
+    else:
+        yield from _send(job, talk, hello, kits, progress)
+
+
+def _send(job: Job, talk: Conversation, hello: Message, kits: Kits, progress: _Progress) -> Iterator[Update]:
+    yield Update(job.machine, State.SENDING, message=_notes(hello))
+    try:
+        archives = (kits.runtime(hello["python"], hello["arch"]), kits.content())
+    except KitError as error:
+        raise RefusedError(str(error)) from error
+    for archive in archives:
+        yield from _send_archive(job, talk, hello, archive, progress)
+    begin = {"do": "start", "run": progress.run, "runtime": archives[0].name, "content": archives[1].name}
+    talk.ask(begin | job.work | {"by": progress.request.by}, progress.request.to_bytes())
+    progress.follows(progress.run)
 
 
 def _send_archive(
@@ -261,11 +176,14 @@ def _send_archive(
         return
     room = hello["free"]
     if room < 10 * archive.size:
-        raise RefusedError(f"only {room >> 20} MB are free below /var there, {10 * archive.size >> 20} MB are needed")
+        raise RefusedError(
+            f"its disk is full: {room >> 20} MB are free below /var, {10 * archive.size >> 20} MB are needed; "
+            "free some space (`df -h`, `apt-get clean`, `journalctl --vacuum-size=100M`)"
+        )
     kept = hello["partial"].get(f"{archive.name}.{archive.sha256[:12]}.part", 0)
     shown = -1
     for arrived in talk.upload(archive, min(kept, archive.size)):
-        progress.heard = time.monotonic()
+        progress.hears()
         percent = 100 * arrived // archive.size
         if percent // 5 > shown:
             shown = percent // 5
@@ -274,12 +192,12 @@ def _send_archive(
 
 
 def _follow(job: Job, talk: Conversation, progress: _Progress) -> Iterator[Update]:
-    talk.send({"do": "follow", "run": job.request.run, "seq": progress.seq})
+    talk.send({"do": "follow", "run": progress.run, "seq": progress.seq})
     while True:
         answer = talk.receive()
-        progress.heard = time.monotonic()
+        progress.hears()
         if "gone" in answer:
-            raise RefusedError(_gone(answer["gone"]))
+            raise _gone(job, progress, answer["gone"])
         if "event" not in answer:
             raise DroppedError
         event = parse_event(answer["event"])
@@ -290,46 +208,79 @@ def _follow(job: Job, talk: Conversation, progress: _Progress) -> Iterator[Updat
         yield Update(job.machine, State.RUNNING, event)
 
 
+# ---------------------------------------------------------------------------------------------------- words
+
+
+def _ends(patience: Patience, progress: _Progress) -> float:
+    return patience.ends(progress.begun, progress.heard)
+
+
+def _reconnecting(job: Job, progress: _Progress, error: LinkError) -> Update:
+    if not progress.seen:
+        return Update(job.machine, State.CONNECTING, message=str(error))
+    state = State.LOST if progress.started else State.CONNECTING
+    return Update(job.machine, state, message=f"reconnecting, machine last seen {progress.seen} ({error})")
+
+
+def _notes(hello: Message) -> str:
+    """What is worth a word before anything is begun."""
+    notes = []
+    if hello.get("cut_off"):
+        notes.append(f"its last run {hello['cut_off']} was cut off before its end; what was done is not done twice")
+    apart = hello["time"] - time.time()
+    if abs(apart) > _CLOCKS_APART:
+        direction = "ahead of" if apart > 0 else "behind"
+        notes.append(f"its clock is {abs(apart) / 60:.0f} min {direction} this laptop's: set it (`date`, `hwclock`)")
+    return "; ".join(notes)
+
+
 def _ended(job: Job, event: RunEnded) -> Update:
     if event.status == "done":
         return Update(job.machine, State.DONE, event)
     why = event.error.message if event.error else f"{event.failed} failed"
+    if event.status == "stopped":
+        why = "its run was stopped after an operation; apply again to go on"
     return Update(job.machine, State.FAILED, event, f"{job.machine}: {why}")
 
 
-def _given_up(error: LinkError, progress: _Progress, job: Job) -> str:
+def _given_up(job: Job, patience: Patience, progress: _Progress, error: LinkError) -> Update:
+    """The deadline has passed, or patience is at its end: is the machine out of reach, or only not done?"""
     if not progress.started:
-        return str(error)
-    return (
-        f"{error}. Its run {job.request.run} was on when the line dropped and may be done by now: "
-        "see `lienxa status` when it can be reached again"
+        return Update(job.machine, State.UNREACHABLE, message=str(error))
+    commune = job.request.order.site.commune.slug
+    heard = progress.heard or progress.begun
+    if patience.deadline is not None and time.monotonic() - heard < _SILENT:
+        message = (
+            f"{job.machine}: not done within the deadline of {patience.deadline:.0f} s; "
+            f"its run {progress.run} goes on there: `lienxa attach {commune}`"
+        )
+        return Update(job.machine, State.FAILED, message=message)
+    message = (
+        f"{error}. It was last seen {progress.seen}; its run {progress.run} was on and may be done by now: "
+        f"`lienxa apply {commune} --failed` when it can be reached again"
     )
+    return Update(job.machine, State.UNREACHABLE, message=message)
 
 
-def _gone(why: Message) -> str:
+def _gone(job: Job, progress: _Progress, why: Message) -> Exception:
+    """The run has no last event: what became of it."""
     log = why["log"].strip()
     if why["rebooted"]:
-        return "it was started again (or lost power) during the run; apply again, what was done is not done twice"
+        if not job.attach and progress.reboots < _REBOOTS:
+            return _RebootedError()
+        return RefusedError(
+            "it was started again (or lost power) during the run; apply again, what was done is not done twice"
+        )
+    own = [line for line in log.splitlines() if line.startswith("lienxa: run ")]
+    if own:
+        return RefusedError(f"{own[-1].removeprefix('lienxa: ')}; mend that and apply again")
+    if why.get("memory"):
+        return RefusedError(
+            "the machine has no memory left: the kernel ended the run; look at `free -m` and at what takes it, then "
+            "apply again"
+        )
     if not why["begun"]:
-        return f"the runner did not start:\n{log}"
-    return (
+        return RefusedError(f"the runner did not start:\n{log}")
+    return RefusedError(
         f"the runner was killed before it ended; apply again, what was done is not done twice. Its last words:\n{log}"
     )
-
-
-def _busy(holder: Message) -> str:
-    who = holder.get("who") or holder.get("by") or "somebody"
-    since = f" since {holder['since']}" if holder.get("since") else ""
-    run = f" (run {holder['run']})" if holder.get("run") else ""
-    return f"another run is on there, by {who}{since}{run}; wait for its end"
-
-
-@contextlib.contextmanager
-def _deadline(talk: Conversation, seconds: float) -> Iterator[None]:
-    timer: threading.Timer = threading.Timer(seconds, talk.end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()

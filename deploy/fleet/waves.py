@@ -12,7 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from deploy.fleet.access import Access
 from deploy.fleet.kit import Kits
 from deploy.fleet.links import LinkError, Links, Trouble
-from deploy.fleet.ship import APPLYING, Job, Patience, StoppedError, ship
+from deploy.fleet.patience import APPLYING, Patience
+from deploy.fleet.ship import Job, StoppedError, ship
 from deploy.fleet.updates import Listener, State, Update
 from deploy.inventory.role import Kind
 
@@ -43,7 +44,7 @@ def run_fleet(
 
     for job in jobs:
         hear(Update(job.machine, State.WAITING))
-    patience = patience or (APPLYING if _applies(jobs) else Patience())
+    patience = patience or patience_for(jobs)
     with Links(access) as links, _Crew(links, kits or Kits(), patience) as crew:
         for wave in waves(jobs):
             held = {job.machine: update for job in wave if (update := _held_back(job, access, final))}
@@ -63,6 +64,11 @@ def waves(jobs: Sequence[Job]) -> list[list[Job]]:
     for job in jobs:
         sorted_[order.get(_kind(job), 2)].append(job)
     return [wave for wave in sorted_ if wave]
+
+
+def patience_for(jobs: Sequence[Job]) -> Patience:
+    """How long machines are waited for, unless somebody says otherwise."""
+    return APPLYING if _applies(jobs) else Patience()
 
 
 def _applies(jobs: Sequence[Job]) -> bool:
@@ -135,7 +141,7 @@ class _Door:
             return self._problem
 
     def _try(self) -> LinkError | None:
-        give_up = time.monotonic() + self._patience.first
+        give_up = self._patience.ends(time.monotonic(), None)
         while True:
             try:
                 self._links.reach(self._links.access.gateway)

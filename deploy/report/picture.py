@@ -26,6 +26,8 @@ class MachineRun:
     ended: RunEnded | None = None
     operations: list[OperationEnded] = field(default_factory=list)
     checks: list[CheckEnded] = field(default_factory=list)
+    changed_before: int = 0
+    """Operations that changed something in a run that the machine's reboot cut off."""
 
     @property
     def total(self) -> int | None:
@@ -39,8 +41,10 @@ class MachineRun:
 
     @property
     def changed(self) -> int:
-        """Operations that changed something, or would."""
-        return sum(1 for operation in self.operations if operation.status in {"changed", "would_change"})
+        """Operations that changed something, or would; those of a run that a reboot cut off included."""
+        return self.changed_before + sum(
+            1 for operation in self.operations if operation.status in {"changed", "would_change"}
+        )
 
     @property
     def failed_operations(self) -> list[OperationEnded]:
@@ -73,7 +77,7 @@ class MachineRun:
     def _take_event(self, event: Event) -> None:
         match event:
             case RunStarted():
-                self.started = event
+                self._starts(event)
             case RoleStarted():
                 self.role, self.stage, self.sentence = event.role, event.stage, ""
             case OperationEnded():
@@ -84,6 +88,12 @@ class MachineRun:
                 self.checks.append(event)
             case RunEnded():
                 self.ended = event
+
+    def _starts(self, event: RunStarted) -> None:
+        """A second one comes when the machine was started again in mid-run: it does the whole order once more."""
+        self.changed_before = self.changed
+        self.operations, self.checks, self.ended = [], [], None
+        self.started = event
 
 
 class Picture:

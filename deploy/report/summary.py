@@ -8,7 +8,7 @@ from deploy.fleet.updates import State
 from deploy.report.exit_codes import DONE, FAILED, UNREACHABLE
 from deploy.report.picture import MachineRun, Picture
 
-Verb = Literal["apply", "plan", "verify"]
+Verb = Literal["apply", "plan", "verify", "attach"]
 
 
 def summary(verb: Verb, commune: str, picture: Picture, seconds: float) -> dict[str, Any]:

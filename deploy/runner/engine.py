@@ -33,6 +33,7 @@ from deploy.runner.pyinfra_api import (
     ctx_state,
 )
 from deploy.runner.shell import Outcome, Shell, ShellConnector
+from deploy.runner.system_errors import reason_in
 
 _OUTPUT_LINES = 40
 _LONGEST_COMMAND = 2000
@@ -221,6 +222,10 @@ def _words(command: PyinfraCommand) -> str:
 def _failure(command: PyinfraCommand, outcome: Outcome | None) -> OperationError:
     output = _tail(outcome)
     reason = command.explain(output) if isinstance(command, Script) else None
+    system = reason_in(output)
+    if system and (reason is None or not reason.next_step):
+        what = reason.message if reason else f"`{_words(command)}`"
+        reason = Reason(f"{system.message}: {what}", system.next_step)
     if reason is None:
         code = f" (exit code {outcome.code})" if outcome else ""
         reason = Reason(

@@ -9,6 +9,7 @@ with `"size"` is followed by that many bytes. Every request is answered by one o
 from __future__ import annotations
 
 import compileall
+import errno
 import hashlib
 import json
 import os
@@ -91,6 +92,10 @@ class Machine:
         self.kits = self.base / "kit"
         self.journals = self.base / "journal"
         self.requests = root / "run/lienxa"
+        self.latest = self.requests / "latest.json"
+        """What `start` was last asked for: run, order, action, roles, by, since. On tmpfs: gone after a reboot."""
+        self.lent_port = self.requests / "package-port"
+        """Where the laptop's package cache is found at the moment; the runner's relay reads it."""
         self.root = root
 
     def prepare(self) -> None:
@@ -109,6 +114,26 @@ class Machine:
         unit = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
         at_work = unit.get("ActiveState") in ("active", "activating", "reloading", "deactivating")
         return unit["Description"].removeprefix(_DESCRIPTION) if at_work else None
+
+    def at_work(self, run: str | None) -> Message | None:
+        """What is known of this run, which is on: its order, action, roles, by and since; None for none."""
+        if run is None:
+            return None
+        latest = self.last_started()
+        return latest if latest.get("run") == run else {"run": run} | (self.holder() or {})
+
+    def cut_off(self, running: str | None) -> str | None:
+        """The newest run, where it is not the one that is on and ended without a last word."""
+        newest = next(iter(self.last_runs(1)), {})
+        ended = (newest.get("last") or {}).get("event") == "run_ended"
+        return None if not newest or ended or running == newest["run"] else str(newest["run"])
+
+    def last_started(self) -> Message:
+        """What `start` was last asked for since the machine was switched on; empty where nothing was."""
+        try:
+            return _object(self.latest.read_bytes()) or {}
+        except FileNotFoundError:
+            return {}
 
     def holder(self) -> Message | None:
         """Who holds the machine, since when and for which run; None when nobody does. Never takes the lock itself."""
@@ -156,8 +181,11 @@ class Machine:
 # ---------------------------------------------------------------------------------------------------- requests
 
 
-def hello(machine: Machine, _line: Line, _message: Message) -> Message:
-    """What is here already, so that the laptop sends only what is missing."""
+def hello(machine: Machine, _line: Line, message: Message) -> Message:
+    """What is here already, so that the laptop sends only what is missing. With `lend`, its package cache is lent."""
+    if message.get("lend"):
+        lend(machine)
+    running = machine.running()
     return {
         "hello": 1,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
@@ -171,17 +199,21 @@ def hello(machine: Machine, _line: Line, _message: Message) -> Message:
         ),
         "partial": {path.name: path.stat().st_size for path in machine.kits.glob("*.part")},
         "holder": machine.holder(),
-        "running": machine.running(),
+        "running": running,
+        "at_work": machine.at_work(running),
+        "cut_off": machine.cut_off(running),
     }
 
 
 def upload(machine: Machine, line: Line, message: Message) -> Message:
     """Take an archive from `offset` on. What arrived stays when the line drops; whole, it is checked and unpacked."""
     name, sha256, total, offset = _plain(message["name"]), message["sha256"], message["total"], message["offset"]
-    part = machine.kits / part_name(name, sha256)
+    if (machine.kits / name).is_dir():  # a connection that had dropped has brought the rest of it meanwhile
+        return {"installed": name}
+    part = _own_part(machine.kits / part_name(name, sha256))
     with part.open("ab") as file:
         if offset > file.tell():
-            raise RefusedError(f"{name} is here up to byte {file.tell()}, not up to {offset}")
+            return {"again": f"{name} is here up to byte {file.tell()}, not up to {offset}"}
         file.truncate(offset)
         arrived = offset
         for piece in line.body():
@@ -199,7 +231,7 @@ def upload(machine: Machine, line: Line, message: Message) -> Message:
             f"{name} arrived damaged (SHA-256 {found[:12]}…); it has been thrown away and is sent again"
         )
     install(part, machine.kits / name)
-    part.unlink()
+    part.unlink(missing_ok=True)
     return {"installed": name}
 
 
@@ -213,9 +245,14 @@ def start(machine: Machine, line: Line, message: Message) -> Message:
     if path.exists() or machine.journal(run).exists():
         return {"started": False}
     if machine.is_busy():
-        return {"error": "busy", "holder": machine.holder()}
+        return {"error": "busy", "holder": machine.at_work(machine.running()) or machine.holder()}
     tidy(machine, keep={runtime, content})
-    _write_private(path, request)
+    try:
+        _write_private(path, request)
+    except FileExistsError:  # a connection that had dropped, and was served late, has just begun it
+        return {"started": False}
+    known = {key: message.get(key) for key in ("run", "order", "action", "roles", "by")}
+    _replace(machine.latest, json.dumps(known | {"since": _utc_now()}).encode())
     done = _run(*unit_command(run, machine.kits / content, machine.kits / runtime))
     if done.returncode:
         path.unlink(missing_ok=True)
@@ -244,10 +281,26 @@ def follow(machine: Machine, line: Line, message: Message) -> Message:
 
 
 def stop(machine: Machine, _line: Line, _message: Message) -> Message:
-    """Stop the run that is on; the runner gets SIGTERM and writes its last event."""
-    was_running = machine.running()
-    done = _run("systemctl", "stop", UNIT)
-    return {"stopped": bool(was_running) and not done.returncode}
+    """Ask the run that is on to stop: it gets SIGTERM, ends the operation that is on and writes its last event.
+
+    Does not wait for that: an operation may install packages for an hour, and the line may drop.
+    """
+    run = machine.at_work(machine.running())
+    done = _run("systemctl", "stop", "--no-block", UNIT) if run else None
+    return {"stopped": done is not None and not done.returncode, "run": run}
+
+
+def journal(machine: Machine, line: Line, message: Message) -> Message:
+    """Send what a run (the newest, where none is named) has written so far, and whether it is at work."""
+    run = message.get("run") or next((each["run"] for each in machine.last_runs(1)), None)
+    known = [each["run"] for each in machine.last_runs(10)]
+    if run is None:
+        raise RefusedError("no run was ever made there")
+    if not machine.journal(run).exists():
+        raise RefusedError(f"there is no journal of a run {run}; the newest are: {', '.join(known) or 'none'}")
+    for event in Tail(machine.journal(run), 0).read():
+        line.send({"event": event})
+    return {"run": run, "on": machine.running() == run}
 
 
 def status(machine: Machine, _line: Line, message: Message) -> Message:
@@ -270,20 +323,21 @@ REQUESTS: dict[str, Callable[[Machine, Line, Message], Message]] = {
     "start": start,
     "follow": follow,
     "stop": stop,
+    "journal": journal,
     "status": status,
 }
 
 
 def serve(machine: Machine, line: Line) -> None:
     """Answer requests until the laptop is gone."""
-    machine.prepare()
     while (message := line.receive()) is not None:
         try:
+            machine.prepare()
             answer = REQUESTS[message["do"]](machine, line, message)
+        except BrokenPipeError:
+            return
         except (RefusedError, OSError, tarfile.TarError) as problem:
-            if isinstance(problem, BrokenPipeError):
-                return
-            answer = {"error": str(problem)}
+            answer = {"error": _in_words(problem)}
         line.send(answer)
 
 
@@ -352,6 +406,39 @@ def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, scratch: Path) -> None
     os.utime(file, (entry.mtime, entry.mtime))
 
 
+def lend(machine: Machine) -> None:
+    """Note where this connection's forward to the laptop's package cache listens. sshd gave it any free port.
+
+    Each connection has a port of its own, because one that has dropped may hold its port for minutes.
+    """
+    try:
+        inodes = {inode for pid in _ancestors(os.getpid()) for inode in _sockets_of(pid)}
+    except OSError:
+        return
+    for row in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        _, local, _, state, *rest = row.split()
+        address, _, port = local.partition(":")
+        if state == "0A" and address == "0100007F" and rest[5] in inodes:
+            _replace(machine.lent_port, str(int(port, 16)).encode())
+            return
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    while pid > 1:
+        yield pid
+        pid = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+
+
+def _sockets_of(pid: int) -> Iterator[str]:
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = str(link.readlink())
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            yield target[len("socket:[") : -1]
+
+
 def tidy(machine: Machine, keep: set[str]) -> None:
     """Remove old kits: the newest contents stay, and the runtimes that are asked for. Only while no run is on."""
     contents = sorted(machine.kits.glob("content-*/"), key=lambda path: path.stat().st_ctime, reverse=True)
@@ -363,6 +450,8 @@ def tidy(machine: Machine, keep: set[str]) -> None:
     ]
     for path in old:
         shutil.rmtree(path, ignore_errors=True)
+    for path in machine.kits.glob(".*.part.*"):
+        path.unlink(missing_ok=True)
     week = time.time() - 7 * 86400
     for path in machine.kits.glob("*.part"):
         if path.stat().st_mtime < week:
@@ -386,10 +475,13 @@ def unit_command(run: str, content: Path, runtime: Path) -> list[str]:
 def why_gone(machine: Machine, run: str) -> Message:
     """Why a run has no last event: the machine was started again, or the runner died; with its last words."""
     journal = machine.journal(run)
-    rebooted = journal.exists() and journal.stat().st_mtime < _booted()
+    # /run is empty after a boot. The clock alone would not do: it may have been set in mid-run.
+    forgotten = machine.last_started().get("run") != run
+    rebooted = forgotten and (not journal.exists() or journal.stat().st_mtime < _booted())
     log = _run("journalctl", f"--unit={UNIT}", "--lines=20", "--output=cat", "--no-pager", "--boot")
     (machine.requests / f"{run}.json").unlink(missing_ok=True)
-    return {"rebooted": rebooted, "begun": journal.exists(), "log": log.stdout[-4000:]}
+    memory = "oom-kill" in log.stdout or "OOM killer" in log.stdout
+    return {"rebooted": rebooted, "begun": journal.exists(), "memory": memory, "log": log.stdout[-4000:]}
 
 
 def _booted() -> float:
@@ -403,6 +495,43 @@ def _ends(journal: Path) -> Message:
     lines = journal.read_bytes().splitlines()
     last = _object(lines[-1]) if lines else None
     return {"first": _object(lines[0]) if lines else None, "last": last}
+
+
+_IN_WORDS = {
+    errno.ENOSPC: "its disk is full: {}; free some space (`df -h`, `journalctl --vacuum-size=100M`)",
+    errno.EDQUOT: "its disk quota is used up: {}; free some space (`df -h`, `quota`)",
+    errno.EROFS: "its file system is read-only: {}; look at `dmesg` for disk errors, and at the mounts",
+    errno.EIO: "its disk does not answer properly: {}; look at `dmesg`, a disk that fails has to be replaced",
+    errno.ENOMEM: "it has no memory left: {}; look at `free -m` and at what takes it",
+}
+
+
+def _in_words(problem: Exception) -> str:
+    """For the engineer: the cause by its name, and the next step where there is one."""
+    if isinstance(problem, OSError) and problem.errno in _IN_WORDS:
+        return _IN_WORDS[problem.errno].format(problem.filename or problem.strerror)
+    return str(problem)
+
+
+def _own_part(part: Path) -> Path:
+    """The same file as a copy: a connection that has dropped, and is served late, writes to the old one."""
+    copy = part.with_name(f".{part.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(part, copy)
+        copy.replace(part)
+    except FileNotFoundError:
+        pass  # the first of it, or the late one has just brought the whole
+    return part
+
+
+def _replace(path: Path, body: bytes) -> None:
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.write_bytes(body)
+    new.replace(path)
+
+
+def _utc_now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _object(raw: bytes) -> Message | None:

@@ -10,11 +10,12 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -24,9 +25,11 @@ from deploy.runner.engine import Engine, Performed
 from deploy.runner.journal_writer import Counts, JournalError, JournalWriter, utc_now
 from deploy.runner.lock import HeldError, Holder, lock
 from deploy.runner.masking import Masking
+from deploy.runner.relay import AWAY, relayed
 from deploy.runner.shell import ENVIRONMENT, Shell
 from deploy.runner.stages import PrepareError, RoleSource, Stage, apply_roles, is_known, retire_roles
 from deploy.runner.state import State, StateError, read_state, write_state
+from deploy.runner.system_errors import SYSTEM_ERRORS
 
 DONE, FAILED, BAD_REQUEST = 0, 1, 2
 """Exit codes."""
@@ -56,6 +59,11 @@ class Paths:
         return self.lasting / "journal" / f"{run}.jsonl"
 
     @property
+    def package_port(self) -> Path:
+        """Where the laptop's package cache is found at the moment, noted by the receiver."""
+        return self.fleeting / "package-port"
+
+    @property
     def lock(self) -> Path:
         """Held while a run is on."""
         return self.lasting / "lock"
@@ -64,6 +72,17 @@ class Paths:
     def state(self) -> Path:
         """What was applied."""
         return self.lasting / "state.json"
+
+
+_APT_CONFIG = """\
+Acquire::http::Proxy "{proxy}";
+Acquire::https::Proxy "{proxy}";
+// The relay waits for a laptop that is away, and hangs up as soon as it is back on another connection.
+Acquire::http::Timeout "{away}";
+Acquire::https::Timeout "{away}";
+Acquire::Retries "30";
+Acquire::Retries::Delay "false";
+"""
 
 
 class Stop:
@@ -168,15 +187,14 @@ class _Run:
         if not plan:
             _need_room(self._paths.lasting)
         state = read_state(self._paths.state)
-        shell = Shell(self._environment())
-        try:
+        with ExitStack() as stack:
+            shell = Shell(self._environment(stack))
+            stack.callback(shell.close)
             engine = Engine(self._request.order.machine, shell, plan=plan)
             with engine.contexts():
                 stages = self._stages(state)
                 self._journal.run_started(self._request, total=len(engine.operations()))
                 self._perform_all(engine, stages, _StateKeeper(self._paths.state, state, self._request, plan=plan))
-        finally:
-            shell.close()
 
     def _stages(self, state: State) -> tuple[Stage, ...]:
         order, lab, only = self._request.order, self._request.lab, self._request.only_roles
@@ -218,15 +236,16 @@ class _Run:
         )
         self._journal.operation(stage.role, f"Retire {stage.role}", "unchanged", seconds=0, error=error)
 
-    def _environment(self) -> Mapping[str, str]:
-        proxy = self._request.package_proxy
-        if proxy is None:
+    def _environment(self, stack: ExitStack) -> Mapping[str, str]:
+        given = urlsplit(self._request.package_proxy or "")
+        if given.port is None:
             return ENVIRONMENT
+        port = stack.enter_context(relayed(given.port, self._paths.package_port))
         folder = self._paths.private(self._request.run)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Only for APT: a proxy in the environment would also be taken by what the roles install and start.
         config = folder / "apt.conf"
-        config.write_text(f'Acquire::http::Proxy "{proxy}";\nAcquire::https::Proxy "{proxy}";\n', encoding="utf-8")
+        config.write_text(_APT_CONFIG.format(proxy=f"http://127.0.0.1:{port}", away=int(AWAY)), encoding="utf-8")
         return {**ENVIRONMENT, "APT_CONFIG": str(config)}
 
 
@@ -287,18 +306,6 @@ def _prune(folder: Path) -> None:
             old.unlink()
 
 
-_SYSTEM_ERRORS = {
-    errno.ENOSPC: ("the machine's disk is full", "Free some space (`df -h`, `journalctl --vacuum-size=100M`)."),
-    errno.EDQUOT: ("the machine's disk quota is used up", "Free some space (`df -h`, `quota`)."),
-    errno.EROFS: ("the machine's file system is read-only", "Look at `dmesg` for disk errors, and at the mounts."),
-    errno.EIO: (
-        "the machine's disk does not answer properly",
-        "Look at `dmesg`; a disk that fails has to be replaced.",
-    ),
-    errno.ENOMEM: ("the machine has no memory left", "Look at `free -m` and at what takes it."),
-}
-
-
 def _as_error(error: Exception, request: Request) -> OperationError:
     match error:
         case HeldError():
@@ -316,9 +323,9 @@ def _as_error(error: Exception, request: Request) -> OperationError:
                 message=str(error),
                 next_step="Move the file away on the machine and apply again: the roles are then recorded anew.",
             )
-        case OSError() if error.errno in _SYSTEM_ERRORS:
-            message, next_step = _SYSTEM_ERRORS[error.errno]
-            return OperationError(message=f"{message}: {error}", next_step=next_step)
+        case OSError() if error.errno in SYSTEM_ERRORS:
+            reason = SYSTEM_ERRORS[error.errno]
+            return OperationError(message=f"{reason.message}: {error}", next_step=reason.next_step)
     return OperationError(
         message=f"the runner failed in run {request.run}: {type(error).__name__}: {error}",
         output=_trace(error),

@@ -18,9 +18,11 @@ import pytest
 
 from deploy.fleet import adopt, trust
 from deploy.fleet.access import Access
+from deploy.fleet.conversation import ask, status, stop
 from deploy.fleet.kit import Kits
 from deploy.fleet.links import LinkError, Links, Trouble
-from deploy.fleet.ship import Job, Patience, ask, ship, status, stop
+from deploy.fleet.patience import Patience
+from deploy.fleet.ship import Job, ship
 from deploy.fleet.updates import State, Update
 from deploy.fleet.waves import run_fleet
 from deploy.inventory.role import Kind, Purpose

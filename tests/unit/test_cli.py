@@ -23,6 +23,7 @@ from deploy.cli.group import VERBS
 from deploy.cli.guard import guarded
 from deploy.fleet.adopt import FirstContact
 from deploy.fleet.links import LinkError, Trouble
+from deploy.fleet.patience import Patience
 from deploy.fleet.ship import Job
 from deploy.fleet.trust import Found, HostKey
 from deploy.fleet.updates import Listener, State, Update
@@ -263,7 +264,9 @@ def fleet(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Job]]:
     def play(*updates: Update, error: type[BaseException] | None = None) -> list[Job]:
         jobs: list[Job] = []
 
-        def run_fleet(asked: Sequence[Job], access: object, listener: Listener) -> None:
+        def run_fleet(
+            asked: Sequence[Job], access: object, listener: Listener, patience: Patience | None = None
+        ) -> None:
             jobs.extend(asked)
             for update in updates:
                 listener(update)
@@ -468,6 +471,31 @@ def test_status_says_drift_and_who(inventories: Path, monkeypatch: pytest.Monkey
     table = run("status", SLUG).stdout
     assert "another order: apply" in table
     assert "never applied: apply" in table
+
+
+def test_failed_does_only_what_is_left(
+    inventories: Path, fleet: Callable[..., list[Job]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = open_target(inventories, SLUG, lab=False).orders()
+    left: dict[str, dict[str, Any]] = {
+        "srv1": {"runs": [journal_ends(orders["srv1"].digest, "srv1", "failed")]},
+        "vp01": {"runs": [journal_ends("0" * 64, "vp01")], "state": {"order": "0" * 64}},  # another order since
+        "mc01": {"runs": []},
+    }
+
+    def ask(links: object, machine: str, runs: int) -> dict[str, Any]:
+        if machine == "hop1":
+            raise LinkError(machine, Trouble.UNREACHABLE, "hop1: no answer")
+        good = {"runs": [journal_ends(orders[machine].digest, machine)], "state": {"order": orders[machine].digest}}
+        return left.get(machine, good)
+
+    monkeypatch.setattr(status, "ask_status", ask)
+    jobs = fleet(done("srv1"))
+    run("apply", SLUG, "--failed")
+    assert [job.machine for job in jobs] == ["srv1", "vp01", "mc01", "hop1"]
+    result = run("apply", SLUG, "--failed", "-m", "gw1")
+    assert result.exit_code == 0
+    assert "nothing is left to do" in result.stdout
 
 
 # trust and adopt: the fleet's part has tests of its own

@@ -39,7 +39,7 @@ def test_openssh_reads_what_we_mean() -> None:
     assert gateway["stricthostkeychecking"] == "true"
     assert gateway["userknownhostsfile"] == "/inventories/xa-mau/known_hosts"
     assert gateway["batchmode"] == "yes"
-    assert gateway["serveraliveinterval"] == "5"
+    assert gateway["serveraliveinterval"] == "4"
     assert "proxyjump" not in gateway
     behind = _as_ssh_reads_it(ACCESS, "vp01")
     assert behind["proxyjump"] == "gw1"

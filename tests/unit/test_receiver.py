@@ -51,6 +51,15 @@ def test_a_cut_upload_goes_on_at_its_byte(machine: Machine) -> None:
     assert _talk(machine, _upload("content-1", body, offset=300))[-1] == {"installed": "content-1"}
 
 
+def test_a_kit_that_a_dropped_connection_brought_meanwhile_is_not_taken_again(machine: Machine) -> None:
+    body = _archive({"a": b"1"})
+    _talk(machine, _upload("content-1", body))
+    head, _ = _upload("content-1", body, offset=len(body) - 1)
+    answers = _talk(machine, (head, body[-1:]), _upload("content-2", body))
+    assert answers[0] == {"installed": "content-1"}
+    assert answers[-1] == {"installed": "content-2"}
+
+
 def test_a_damaged_archive_is_thrown_away(machine: Machine) -> None:
     body = _archive({"a": b"1"})
     head, _ = _upload("content-1", body)
@@ -87,7 +96,7 @@ def test_the_line_stays_in_step_after_a_refused_upload(machine: Machine) -> None
     head, _ = _upload("content-1", body)
     good = _upload("content-2", _archive({"a": b"1"}))
     answers = _talk(machine, (head | {"offset": 99}, body), good)
-    assert "not up to 99" in answers[0]["error"]
+    assert "not up to 99" in answers[0]["again"]
     assert answers[-1] == {"installed": "content-2"}
 
 

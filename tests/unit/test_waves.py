@@ -12,7 +12,8 @@ import pytest
 from deploy.fleet import waves as module
 from deploy.fleet.access import Access
 from deploy.fleet.links import LinkError, Links, Trouble
-from deploy.fleet.ship import Job, Patience
+from deploy.fleet.patience import Patience
+from deploy.fleet.ship import Job
 from deploy.fleet.updates import State, Update
 from deploy.fleet.waves import run_fleet, waves
 from deploy.inventory.role import Kind

@@ -52,7 +52,9 @@ class PackageFact(FactBase[PackageStates]):
             f' && [ -n "$(find {_STAMP} -mmin -{FRESH_HOURS * 60} 2>/dev/null)" ]'
             f' && [ -z "$(find /etc/apt/sources.list /etc/apt/sources.list.d -newer {_STAMP} 2>/dev/null)" ]; '
             "then echo fresh; fi; "
-            'if [ -n "$(ls /var/lib/dpkg/updates/ 2>/dev/null)" ]; then echo interrupted; fi; '
+            'if [ -n "$(ls /var/lib/dpkg/updates/ 2>/dev/null)" ]'
+            " || grep -qsE '^Status: .* (half-installed|unpacked|half-configured)$' /var/lib/dpkg/status; "
+            "then echo interrupted; fi; "
             f"if grep -qsF {shlex.quote(_GUARD_MARK)} {_GUARD}; then echo guarded; fi"
         )
 
@@ -76,8 +78,8 @@ _INSTALL = """\
 set -eu
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 APT_LISTCHANGES_FRONTEND=none
 apt() {{
-    # -c: read last, so that the run's proxy wins over one of the machine's own.
-    apt-get -y -q ${{APT_CONFIG:+-c "$APT_CONFIG"}} -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \\
+    # -c: read last, so that the run's proxy and retries win over those of the machine's own.
+    apt-get -y -q -o Acquire::Retries=3 ${{APT_CONFIG:+-c "$APT_CONFIG"}} -o DPkg::Lock::Timeout=300 \\
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 "$@" </dev/null
 }}
 update() {{
@@ -155,6 +157,11 @@ _CAUSES = (
         r"Unable to locate package|has no installation candidate",
         "a package is not in the machine's sources",
         "Compare the role's card with the machine's Debian release and its /etc/apt/sources.list*.",
+    ),
+    (
+        r"Malformed (entry|line|stanza)|list of sources could not be read|NO_PUBKEY|not signed|not have a Release",
+        "the machine's package sources are broken",
+        "Correct /etc/apt/sources.list* on the machine until `apt-get update` is content; then apply again.",
     ),
     (
         r"Temporary failure resolving|Could not connect|Connection (timed out|refused)|Network is unreachable",
