@@ -94,7 +94,7 @@ class Guard:
             return
         _write_rolled_back(self._journal, name, status)
         guard.forget(armed.folder)
-        raise RolledBackError(_as_error(self._request.order.machine, role, what, status))
+        raise RolledBackError(_as_error(role, what, status))
 
 
 class _Armed:
@@ -165,12 +165,12 @@ def _write_rolled_back(journal: JournalWriter, name: str, status: Mapping[str, A
     journal.guard("rolled_back", name, reason=status["reason"], left=left, verified=not left)
 
 
-def _as_error(machine: str, role: str, what: list[str], status: Mapping[str, Any]) -> OperationError:
+def _as_error(role: str, what: list[str], status: Mapping[str, Any]) -> OperationError:
     left = status["left"]
     verified = "verified" if not left else f"but not all is as it was: {', '.join(left)}"
     more = f" and {len(what) - _DIFFERENCES_TOLD} more" if len(what) > _DIFFERENCES_TOLD else ""
     return OperationError(
-        message=f"{machine}, role {role}: {status['reason']}; rolled back, {verified}",
+        message=f"role {role}: {status['reason']}; rolled back, {verified}",
         output="What the role had changed of the way in:\n" + "\n".join(what[:_DIFFERENCES_TOLD]) + more,
         next_step=(
             "If the line was down at that moment, apply again. If not, one of these changes keeps you out: "
