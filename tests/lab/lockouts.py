@@ -32,9 +32,9 @@ def uplink(address: str = "10.9.0.2/24", gateway: str | None = "10.9.0.1", more:
     return f"[Match]\nName=wan0\n[Network]\nAddress={address}\n{way}{more}"
 
 
-def rules(incoming: str = "policy accept;", outgoing: str = "policy accept;") -> str:
+def rules(incoming: str = "policy accept", outgoing: str = "policy accept") -> str:
     """A whole ruleset."""
-    chain = "chain {0} {{ type filter hook {0} priority filter; {1} }}"
+    chain = "chain {0} {{ type filter hook {0} priority filter; {1}; }}"
     chains = f"{chain.format('input', incoming)}\n {chain.format('output', outgoing)}"
     return f"flush ruleset\ntable inet lienxa {{\n {chains}\n}}\n"
 
@@ -54,7 +54,7 @@ LOCKOUTS = (
     Lockout(
         "the firewall lets in its own zone only", {RULES: rules("policy drop; iifname lan0 accept")}, run=(LOAD,)
     ),
-    Lockout("the firewall drops answers", {RULES: rules(outgoing="policy drop;")}, run=(LOAD,)),
+    Lockout("the firewall drops answers", {RULES: rules(outgoing="policy drop")}, run=(LOAD,)),
     Lockout("the firewall drops what goes to the zone", {RULES: rules(outgoing="oifname lan0 drop")}, run=(LOAD,)),
     Lockout("rules that were loaded by hand", run=("nft insert rule inet lienxa input tcp dport 22 reject",)),
     # addresses and routes
