@@ -101,6 +101,22 @@ class GuardEvent(_Event):
     verified: bool | None = None
     """Whether after the roll-back everything was found to be as before."""
 
+    @property
+    def sentence(self) -> str:
+        """What it means, for people."""
+        match self.status:
+            case "armed":
+                return "what can cut the laptop off is kept"
+            case "released":
+                return "nothing was changed that could cut the laptop off"
+            case "waiting":
+                return f"waiting {self.seconds:.0f} s for a new connection, or what was changed is rolled back"
+            case "confirmed":
+                return "reached over a new connection: what was changed stays"
+            case "rolled_back":
+                checked = "verified" if not self.left else f"but not as it was: {', '.join(self.left)}"
+                return f"{self.reason}: rolled back, {checked}"
+
 
 class RunEnded(_Event):
     """Last line of a journal that was not cut off by a reboot."""

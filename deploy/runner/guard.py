@@ -572,6 +572,15 @@ def forget(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def undecided(base: Path = BASE) -> bool:
+    """Whether an earlier run's changes may still be put back: whoever changes something now would be in the way."""
+    for folder in base.glob("*/"):
+        with suppress(OSError, ValueError):
+            if read_status(folder)["phase"] in _ARMED:
+                return True
+    return False
+
+
 def rolled_back(base: Path = BASE) -> list[tuple[Path, Status]]:
     """What was put back and is still to be told, oldest first."""
     found = []

@@ -48,7 +48,13 @@ class Guard:
         self._armed: _Armed | None = None
 
     def tell_of_earlier(self) -> None:
-        """What was put back while nobody listened stands in this run's journal."""
+        """What was put back while nobody listened stands in this run's journal; what is being put back now is waited
+        for. Call it before the run's first change. Raises guard.NotArmedError."""
+        end = time.monotonic() + self._request.guard_seconds + _WATCH_ANSWERS_SECONDS
+        while guard.undecided(self._base):
+            if time.monotonic() > end:
+                raise guard.NotArmedError(f"{guard.UNIT} does not decide about an earlier run; is it running?")
+            time.sleep(_POLL_SECONDS)
         for folder, status in guard.rolled_back(self._base):
             _write_rolled_back(self._journal, folder.name, status)
             guard.forget(folder)
