@@ -25,9 +25,10 @@ from lockouts import LOCKOUTS, RULES, SSHD, SUDOERS, UPLINK, ZONE, Lockout, rule
 
 from deploy.fleet import trust
 from deploy.fleet.access import Access
+from deploy.fleet.conversation import ask
 from deploy.fleet.kit import CONTENT, ROOT, Kits
 from deploy.fleet.links import Links
-from deploy.fleet.ship import Job, ask, ship
+from deploy.fleet.ship import Job, ship
 from deploy.fleet.updates import State, Update
 from deploy.inventory.role import Kind, Purpose
 from deploy.inventory.site import CommuneId, Site, SiteMachine, SiteUplink, SiteZone, Support
