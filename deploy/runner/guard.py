@@ -120,9 +120,9 @@ def differences(before: State, now: State) -> list[str]:
         found.append(f"account {before['user']}")
     if before["rules"] != now["rules"]:
         found.append("nftables rules")
-    for word, part in (("unit", "units"), ("link", "links")):
-        names = sorted({*before[part], *now[part]})
-        found += [f"{word} {name}" for name in names if before[part].get(name) != now[part].get(name)]
+    units, links = (sorted({*before[part], *now[part]}) for part in ("units", "links"))
+    found += [f"unit {name}" for name in units if _unit(before, name) != _unit(now, name)]
+    found += [f"link {name}" for name in links if before["links"].get(name) != now["links"].get(name)]
     for word, part in (("address", "addresses"), ("route", "routes")):
         old, new = before[part], now[part]
         found += [f"{word} {key} is gone" for key in sorted(old.keys() - new.keys())]
@@ -131,6 +131,12 @@ def differences(before: State, now: State) -> list[str]:
         found.append("routing rules")
     both = sorted(before["kernel"].keys() & now["kernel"].keys())
     return found + [f"kernel {key}" for key in both if before["kernel"][key] != now["kernel"][key]]
+
+
+def _unit(state: State, name: str) -> list[str]:
+    """One that is not there is as one that is off: what a package brought stays installed."""
+    unit: list[str] = state["units"].get(name, ["disabled", "off"])
+    return unit
 
 
 def _files(user: str) -> dict[str, Any]:
@@ -398,8 +404,9 @@ def _restore_rules(before: State, changed: list[str]) -> None:
 
 def _restore_units(before: State, changed: list[str]) -> None:
     _run("systemctl", "daemon-reload")
-    for unit, (enabled, running) in before["units"].items():
-        now = _units().get(unit, ["", "off"])
+    there = _units()
+    for unit in sorted({*before["units"], *there}):
+        (enabled, running), now = _unit(before, unit), there.get(unit, ["", "off"])
         if enabled in ("enabled", "disabled") and now[0] != enabled:
             _run("systemctl", "unmask", unit)
             _run("systemctl", enabled.removesuffix("d"), unit)
