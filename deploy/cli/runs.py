@@ -76,8 +76,8 @@ def apply(**asked: Any) -> None:  # noqa: ANN401 click's own
     it, not its siblings. A second apply changes nothing.
 
     What can cut you off (addresses, routes, firewall, sshd, the support account) is under guard: the machine rolls it
-    back by itself unless this laptop then comes in over a new connection. Where the laptop is away at that moment, the
-    run ends there as failed: apply again.
+    back by itself unless this laptop then comes in over a new connection. Where the laptop is away at that moment,
+    the run ends there as failed: apply again.
     """
     _run("apply", **asked)
 
