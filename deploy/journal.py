@@ -80,6 +80,44 @@ class CheckEnded(_Event):
     seconds: float
 
 
+class GuardEvent(_Event):
+    """What can cut the laptop off is under guard: armed before the first change, decided at the role's end."""
+
+    event: Literal["guard"] = "guard"
+    status: Literal["armed", "released", "waiting", "confirmed", "rolled_back"]
+    """`released`: nothing was changed that could cut anybody off. `waiting`: for the laptop's new connection."""
+    guard: str
+    """The run's name and a number. Of an earlier run where nobody was there to hear that it was rolled back."""
+    seconds: float = 0.0
+    """While `waiting`: how long."""
+    what: tuple[str, ...] = ()
+    """While `waiting`: what was changed."""
+    witness: str | None = None
+    """While `waiting`, at a gateway: a machine behind it that has to be reached through it as well."""
+    reason: str = ""
+    """Why it was rolled back."""
+    left: tuple[str, ...] = ()
+    """What is not as it was, after it was rolled back."""
+    verified: bool | None = None
+    """Whether after the roll-back everything was found to be as before."""
+
+    @property
+    def sentence(self) -> str:
+        """What it means, for people."""
+        match self.status:
+            case "armed":
+                return "what can cut the laptop off is kept"
+            case "released":
+                return "nothing was changed that could cut the laptop off"
+            case "waiting":
+                return f"waiting {self.seconds:.0f} s for a new connection, or what was changed is rolled back"
+            case "confirmed":
+                return "reached over a new connection: what was changed stays"
+            case "rolled_back":
+                checked = "verified" if not self.left else f"but not as it was: {', '.join(self.left)}"
+                return f"{self.reason}: rolled back, {checked}"
+
+
 class RunEnded(_Event):
     """Last line of a journal that was not cut off by a reboot."""
 
@@ -96,7 +134,7 @@ class RunEnded(_Event):
 
 
 Event = Annotated[
-    RunStarted | RoleStarted | OperationEnded | CheckEnded | RunEnded,
+    RunStarted | RoleStarted | OperationEnded | CheckEnded | GuardEvent | RunEnded,
     Field(discriminator="event"),
 ]
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)

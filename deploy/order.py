@@ -81,6 +81,8 @@ class Request(Frozen):
     """Empty: all of the order's roles."""
     probes: tuple[Probe, ...] = ()
     """For `verify`: what this machine must and must not reach."""
+    guard_seconds: float = Field(default=40.0, gt=0)
+    """How long the machine waits for the laptop's new connection before it rolls a change of the way in back."""
     package_proxy: str | None = None
     """HTTP proxy for APT while this run is on, `http://127.0.0.1:<port>`."""
     lab: bool = False

@@ -74,6 +74,10 @@ def apply(**asked: Any) -> None:  # noqa: ANN401 click's own
     The work is shipped to each machine and runs there: the line may drop, the laptop may be closed. Where the same
     order is at work already, apply follows it instead of beginning anew. A machine that fails stops what depends on
     it, not its siblings. A second apply changes nothing.
+
+    What can cut you off (addresses, routes, firewall, sshd, the support account) is under guard: the machine rolls it
+    back by itself unless this laptop then comes in over a new connection. Where the laptop is away at that moment,
+    the run ends there as failed: apply again.
     """
     _run("apply", **asked)
 

@@ -119,6 +119,24 @@ class Links:
         """Log in and out again. Raises LinkError; behind the gateway it blames whichever of both is at fault."""
         self.run(machine, ["true"], timeout=60)
 
+    def pass_through(self, machine: str, timeout: float) -> None:
+        """Go to a machine behind the gateway over new connections all the way; it need not let us in.
+
+        Raises LinkError where there is no way through.
+        """
+        anew = ["-o", "ControlMaster=no", "-o", "ControlPath=none"]
+        jump = shlex.join(["ssh", "-F", os.fspath(self.config), *anew, "-W", "[%h]:%p", "--", self.access.gateway])
+        command = self.command(machine, "true", *anew, "-o", f"ProxyCommand={jump}")
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=timeout
+            )
+        except subprocess.TimeoutExpired as late:
+            raise LinkError(machine, Trouble.UNREACHABLE, f"{machine}: no way through the gateway") from late
+        error = classify(self.access, machine, done.stderr.decode("utf-8", "replace"))
+        if done.returncode == 255 and error.trouble is Trouble.UNREACHABLE:
+            raise error
+
     def explain(self, machine: str, stderr: str) -> LinkError:
         """What SSH's last words mean. Behind the gateway they say little: then the gateway itself is asked."""
         if machine in self.access.behind and not self._closed and not _says_why(stderr):

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from deploy.fleet.confirm import confirm, guard_seconds
 from deploy.fleet.conversation import Conversation, DroppedError, Message, RefusedError, busy, limited
 from deploy.fleet.kit import Archive, KitError, Kits
 from deploy.fleet.links import LinkError, Links, Trouble
 from deploy.fleet.patience import Backoff, Patience
 from deploy.fleet.updates import State, Update
-from deploy.journal import RunEnded, parse_event
+from deploy.journal import GuardEvent, RunEnded, parse_event
 from deploy.order import Request, new_run
 
 _REBOOTS = 3
@@ -38,6 +39,8 @@ class Job:
     """The laptop's package cache on its loopback, lent to the machine while the run is on."""
     attach: bool = False
     """Start nothing: follow whatever run is on there, whoever began it."""
+    guard_seconds: float | None = None
+    """How long the machine waits for the confirmation of a change of the way in; None: as the line needs it."""
 
     def is_done_by(self, on: Message) -> bool:
         """Whether the run that is on is what this job asks for, begun by whomever."""
@@ -73,6 +76,10 @@ class _Progress:
     seen: str = ""
     """The same for people, by the laptop's clock."""
     reboots: int = 0
+    greeting: float = 0.0
+    """Seconds that the last new connection took, from its opening to the machine's first answer."""
+    guarded: bool = False
+    """Whether the machine may be putting the way in back just now."""
 
     def hears(self) -> None:
         self.heard = time.monotonic()
@@ -109,7 +116,9 @@ def ship(
             yield Update(job.machine, State.SENDING, message=message)
             continue
         except LinkError as error:
-            if error.trouble is Trouble.UNREACHABLE and time.monotonic() < _ends(patience, progress):
+            # A guarded change may have taken the account, its key or its rights for now, not only the line.
+            may_mend = error.trouble is Trouble.UNREACHABLE or progress.guarded
+            if may_mend and time.monotonic() < _ends(patience, progress):
                 yield _reconnecting(job, progress, error)
                 if progress.heard != heard:
                     backoff.reached()
@@ -127,16 +136,18 @@ def _converse(
     job: Job, links: Links, kits: Kits, progress: _Progress, patience: Patience, backoff: Backoff
 ) -> Iterator[Update]:
     """Once through the conversation, as far as the line lasts."""
+    opened = time.monotonic()
     rest = patience.deadline and max(0.0, _ends(patience, progress) - time.monotonic())
     with Conversation(links, job.machine, job.package_port) as talk, limited(talk, rest):
         with limited(talk, backoff.hello):
             hello = talk.ask({"do": "hello", "lend": job.package_port is not None})
         progress.hears()
+        progress.greeting = time.monotonic() - opened
         if not progress.started:
             yield from _begin(job, talk, hello, kits, progress)
         if progress.started:
             yield Update(job.machine, State.RUNNING)
-            yield from _follow(job, talk, progress)
+            yield from _follow(job, talk, progress, links)
 
 
 def _begin(job: Job, talk: Conversation, hello: Message, kits: Kits, progress: _Progress) -> Iterator[Update]:
@@ -165,7 +176,9 @@ def _send(job: Job, talk: Conversation, hello: Message, kits: Kits, progress: _P
     for archive in archives:
         yield from _send_archive(job, talk, hello, archive, progress)
     begin = {"do": "start", "run": progress.run, "runtime": archives[0].name, "content": archives[1].name}
-    talk.ask(begin | job.work | {"by": progress.request.by}, progress.request.to_bytes())
+    seconds = job.guard_seconds or guard_seconds(progress.greeting)
+    request = progress.request.model_copy(update={"guard_seconds": seconds})
+    talk.ask(begin | job.work | {"by": request.by}, request.to_bytes())
     progress.follows(progress.run)
 
 
@@ -191,7 +204,7 @@ def _send_archive(
             yield Update(job.machine, State.SENDING, message=message)
 
 
-def _follow(job: Job, talk: Conversation, progress: _Progress) -> Iterator[Update]:
+def _follow(job: Job, talk: Conversation, progress: _Progress, links: Links) -> Iterator[Update]:
     talk.send({"do": "follow", "run": progress.run, "seq": progress.seq})
     while True:
         answer = talk.receive()
@@ -206,6 +219,10 @@ def _follow(job: Job, talk: Conversation, progress: _Progress) -> Iterator[Updat
             yield _ended(job, event)
             return
         yield Update(job.machine, State.RUNNING, event)
+        if isinstance(event, GuardEvent):
+            progress.guarded = event.status in ("armed", "waiting")
+            if event.status == "waiting":
+                confirm(links, job.machine, event)
 
 
 # ---------------------------------------------------------------------------------------------------- words

@@ -42,6 +42,9 @@ def print_outcome(console: Console, picture: Picture, line: Mapping[str, Any], n
 
 
 def _print_failures(console: Console, machine: MachineRun) -> None:
+    for guard in machine.guards:
+        if guard.status == "rolled_back" and machine.started and not guard.guard.startswith(machine.started.run):
+            _line(console, 0, f"- {machine.name}: before this run: {guard.sentence}", "yellow")
     for operation in machine.failed_operations:
         _line(console, 0, f"✗ {machine.name}: {operation.role}: {operation.name}", "bold red")
         _print_error(console, operation)

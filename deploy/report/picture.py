@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from deploy.fleet.updates import State, Update
-from deploy.journal import CheckEnded, Event, OperationEnded, RoleStarted, RunEnded, RunStarted
+from deploy.journal import CheckEnded, Event, GuardEvent, OperationEnded, RoleStarted, RunEnded, RunStarted
 
 
 @dataclass
@@ -28,6 +28,7 @@ class MachineRun:
     checks: list[CheckEnded] = field(default_factory=list)
     changed_before: int = 0
     """Operations that changed something in a run that the machine's reboot cut off."""
+    guards: list[GuardEvent] = field(default_factory=list)
 
     @property
     def total(self) -> int | None:
@@ -86,6 +87,9 @@ class MachineRun:
             case CheckEnded():
                 self.role, self.sentence = event.role, event.sentence
                 self.checks.append(event)
+            case GuardEvent():
+                self.sentence = event.sentence
+                self.guards.append(event)
             case RunEnded():
                 self.ended = event
 

@@ -8,6 +8,7 @@ from pathlib import Path
 # Before anything imports pyinfra, and before a real paramiko of the machine's own, which would drag in its own kin.
 sys.path.insert(0, str(Path(__file__).parent / "stubs"))
 
+from deploy.runner.guarding import Guard
 from deploy.runner.run import BAD_REQUEST, Stop, run, stopped_by_signals
 from deploy.runner.stages import RoleSource
 from deploy.site import ROLES
@@ -20,7 +21,7 @@ def main(arguments: list[str]) -> int:
         return BAD_REQUEST
     stop = Stop()
     with stopped_by_signals(stop):
-        return run(arguments[0], RoleSource(ROLES), stop=stop)
+        return run(arguments[0], RoleSource(ROLES), stop=stop, guards=Guard)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -55,9 +55,13 @@ class Performed:
 class Engine:
     """pyinfra for this machine. Operations are registered inside `contexts()`, then performed one after the other."""
 
-    def __init__(self, machine: str, shell: Shell, *, plan: bool) -> None:
+    def __init__(
+        self, machine: str, shell: Shell, *, plan: bool, before_change: Callable[[], None] = lambda: None
+    ) -> None:
+        """`before_change` is called before each command that may change the machine; what it raises stops that."""
         _silence_pyinfra()
         self._plan = plan
+        self._before_change = before_change
         inventory = _OneHost(machine, shell)
         self._state = State(check_for_changes=False)
         self._state.init(inventory, Config())
@@ -149,6 +153,7 @@ class Engine:
             key: value for key, value in data.global_arguments.items() if key in CONNECTOR_ARGUMENT_KEYS
         }
         arguments.update(command.connector_arguments)
+        self._before_change()
         with self._connector.changing():
             result: Any = command.execute(self._state, self._host, arguments)  # type: ignore[arg-type]
         # A shell command gives (good, output), a file transfer a bool, a Python function whatever it likes.

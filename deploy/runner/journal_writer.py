@@ -11,11 +11,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from deploy.journal import CheckEnded, Event, OperationEnded, OperationError, RoleStarted, RunEnded, RunStarted
+from deploy.journal import (
+    CheckEnded,
+    Event,
+    GuardEvent,
+    OperationEnded,
+    OperationError,
+    RoleStarted,
+    RunEnded,
+    RunStarted,
+)
 from deploy.order import Request
 from deploy.runner.masking import Masking
 
-_FREE_TEXT = frozenset({"name", "commands", "diff", "message", "output", "next_step", "sentence", "detail"})
+_FREE_TEXT = frozenset(
+    {"name", "commands", "diff", "message", "output", "next_step", "sentence", "detail", "what", "reason", "left"}
+)
 """The fields in which a secret could turn up. The others are ours: masking them could break the format."""
 
 
@@ -128,6 +139,33 @@ class JournalWriter:
                 detail=detail,
                 next_step=next_step,
                 seconds=round(seconds, 4),
+            )
+        )
+
+    def guard(
+        self,
+        status: Literal["armed", "released", "waiting", "confirmed", "rolled_back"],
+        guard: str,
+        *,
+        seconds: float = 0.0,
+        what: tuple[str, ...] = (),
+        witness: str | None = None,
+        reason: str = "",
+        left: tuple[str, ...] = (),
+        verified: bool | None = None,
+    ) -> None:
+        """Where a guard stands; see GuardEvent."""
+        self._append(
+            GuardEvent(
+                **self._stamp(),
+                status=status,
+                guard=guard,
+                seconds=seconds,
+                what=what,
+                witness=witness,
+                reason=reason,
+                left=left,
+                verified=verified,
             )
         )
 

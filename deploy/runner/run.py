@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from deploy.journal import OperationError
 from deploy.order import Request
 from deploy.runner.engine import Engine, Performed
+from deploy.runner.guarding import Guard, Guards, RolledBackError
 from deploy.runner.journal_writer import Counts, JournalError, JournalWriter, utc_now
 from deploy.runner.lock import HeldError, Holder, lock
 from deploy.runner.masking import Masking
@@ -96,8 +97,17 @@ class Stop:
         self.asked = True
 
 
-def run(run_id: str, source: RoleSource, paths: Paths = Paths(), stop: Stop | None = None) -> int:
-    """Do what the request of this run asks for. Returns an exit code; everything else is in the journal."""
+def run(
+    run_id: str,
+    source: RoleSource,
+    paths: Paths = Paths(),
+    stop: Stop | None = None,
+    guards: Guards | None = None,
+) -> int:
+    """Do what the request of this run asks for. Returns an exit code; everything else is in the journal.
+
+    `guards` makes the run's guard; without one, changes that cut the laptop off stay.
+    """
     os.umask(0o077)
     written = paths.request(run_id)
     try:
@@ -112,7 +122,8 @@ def run(run_id: str, source: RoleSource, paths: Paths = Paths(), stop: Stop | No
         with suppress(OSError):
             written.unlink(missing_ok=True)
     try:
-        return _Run(request, source, paths, journal, stop or Stop()).to_its_end()
+        guard = guards(request, journal) if guards else None
+        return _Run(request, source, paths, journal, stop or Stop(), guard).to_its_end()
     except JournalError as error:
         sys.stderr.write(f"lienxa: run {run_id} was given up: {masking(str(error))}\n")
         return FAILED
@@ -143,13 +154,20 @@ class _CannotError(Exception):
 
 class _Run:
     def __init__(
-        self, request: Request, source: RoleSource, paths: Paths, journal: JournalWriter, stop: Stop
+        self,
+        request: Request,
+        source: RoleSource,
+        paths: Paths,
+        journal: JournalWriter,
+        stop: Stop,
+        guard: Guard | None,
     ) -> None:
         self._request = request
         self._source = source
         self._paths = paths
         self._journal = journal
         self._stop = stop
+        self._guard = guard
         self._counts = Counts()
         self._begun = time.monotonic()
 
@@ -190,10 +208,13 @@ class _Run:
         with ExitStack() as stack:
             shell = Shell(self._environment(stack))
             stack.callback(shell.close)
-            engine = Engine(self._request.order.machine, shell, plan=plan)
+            before_change = self._guard.before_change if self._guard else lambda: None
+            engine = Engine(self._request.order.machine, shell, plan=plan, before_change=before_change)
             with engine.contexts():
                 stages = self._stages(state)
                 self._journal.run_started(self._request, total=len(engine.operations()))
+                if self._guard and not plan:
+                    self._guard.tell_of_earlier()
                 self._perform_all(engine, stages, _StateKeeper(self._paths.state, state, self._request, plan=plan))
 
     def _stages(self, state: State) -> tuple[Stage, ...]:
@@ -209,9 +230,12 @@ class _Run:
                 self._cannot_retire(stage)
                 continue
             keeper.begins(stage)
-            for operation in stage.operations:
-                if self._stop.asked or not self._perform(engine, stage, operation):
-                    return
+            done = all(not self._stop.asked and self._perform(engine, stage, name) for name in stage.operations)
+            # Half a role may cut off as well as a whole one.
+            if self._guard:
+                self._guard.settle(stage.role)
+            if not done:
+                return
             keeper.ended(stage)
         keeper.all_ended()
 
@@ -308,6 +332,8 @@ def _prune(folder: Path) -> None:
 
 def _as_error(error: Exception, request: Request) -> OperationError:
     match error:
+        case RolledBackError():
+            return error.error
         case HeldError():
             return OperationError(
                 message=str(error), next_step="Wait for it to end, or attach to it; then try again."

@@ -133,12 +133,16 @@ def test_first_apply_brings_every_machine_to_its_end(province: Province) -> None
     ended = [line["machine"] for line in said.of("run_ended")]
     assert ended[0] == "gw1"
     assert ended[1] == "srv1"
+    guards = [(line["machine"], line["status"]) for line in said.of("guard") if line["status"] != "armed"]
+    assert {status for _, status in guards} <= {"confirmed", "released"}
+    assert {machine for machine, status in guards if status == "confirmed"} == set(ended)
 
 
 def test_second_apply_changes_nothing(province: Province) -> None:
     said = province.lienxa("apply")
     again = [(line["machine"], line["name"]) for line in said.of("operation", status="changed")]
     assert again == []
+    assert said.of("guard") == []
     assert (said.summary["changed"], said.summary["failed"]) == (0, 0)
 
 

@@ -13,6 +13,7 @@ from deploy.fleet.updates import State, Update
 from deploy.journal import (
     CheckEnded,
     Event,
+    GuardEvent,
     OperationEnded,
     OperationError,
     RoleStarted,
@@ -167,6 +168,28 @@ def test_outcome_says_failure_machine_error_and_next_step_before_the_table(strea
     ]
     assert lines[5:7] == ["✗ vp01: unreachable", "Connection timed out: is it on?"]
     assert lines[-1] == "xa-mau: 3 machines, 3 operations, 1 changed, 1 failed, 1 out of reach, in 9.0 s."
+
+
+def test_a_roll_back_is_said_as_it_comes_and_an_earlier_one_at_the_end() -> None:
+    def rolled_back(run: str) -> GuardEvent:
+        return GuardEvent(seq=3, at=AT, status="rolled_back", guard=f"{run}-1", reason="nobody got in", verified=True)
+
+    waiting = GuardEvent(seq=2, at=AT, status="waiting", guard="20261124T220327-9f3c-1", seconds=40)
+    error = OperationError(message="role base: nobody got in; rolled back, verified", next_step="apply again")
+    own = started("gw1").run
+    stream = updates("gw1", started("gw1"), rolled_back("20260101T000000-aaaa"), waiting, rolled_back(own))
+    stream[-1] = Update("gw1", State.FAILED, ended("failed", error=error), f"gw1: {error.message}")
+    picture = picture_of(stream)
+    text = printed(print_outcome, picture, summary("apply", "xa-mau", picture, 9))
+    assert text.count("before this run: nobody got in: rolled back, verified") == 1
+    assert "role base: nobody got in; rolled back, verified" in text
+    assert "Next: apply again" in text
+    assert summary("apply", "xa-mau", picture, 9)["failed"] == 1
+    lines = io.StringIO()
+    with progress(Console(file=lines, width=160, color_system=None), Picture(["gw1"])) as plain:
+        for update in stream:
+            plain(update)
+    assert "gw1: guard: waiting 40 s for a new connection" in lines.getvalue()
 
 
 def test_outcome_of_verify_says_sentences_details_notes_and_skips() -> None:

@@ -21,9 +21,10 @@ import pytest
 from jinja2 import UndefinedError
 
 from deploy.inventory.role import Options, Role, Secret
-from deploy.journal import Event, OperationEnded, RoleStarted, RunEnded, RunStarted, parse_event
+from deploy.journal import Event, OperationEnded, OperationError, RoleStarted, RunEnded, RunStarted, parse_event
 from deploy.order import Order, Request, RoleOrder
 from deploy.runner.context import Context
+from deploy.runner.guarding import RolledBackError
 from deploy.runner.lock import Holder, lock
 from deploy.runner.operations import absent, directory, place
 from deploy.runner.pyinfra_api import FactBase, StringCommand, host, operation
@@ -52,6 +53,7 @@ class Box:
     tasks: dict[str, Any] = field(default_factory=dict)
     stop: Stop = field(default_factory=Stop)
     count: int = 0
+    guard: Any = None
 
     @property
     def paths(self) -> Paths:
@@ -78,7 +80,7 @@ class Box:
         )
         self.paths.fleeting.mkdir(exist_ok=True)
         self.paths.request(request.run).write_bytes(request.to_bytes())
-        code = run(request.run, self.source, self.paths, self.stop)
+        code = run(request.run, self.source, self.paths, self.stop, (lambda *_: self.guard) if self.guard else None)
         assert not list(self.paths.fleeting.iterdir()), "nothing of a run is left in /run"
         return code
 
@@ -443,3 +445,54 @@ def _asks_to_stop(stop: Stop) -> Any:
 class _Answer(FactBase[str]):
     def command(self, question: str) -> str:
         return question
+
+
+class _Guard:
+    """Stands in for the guard of a run."""
+
+    def __init__(self, *, rolls_back: bool = False) -> None:
+        self.said: list[str] = []
+        self._rolls_back = rolls_back
+
+    def tell_of_earlier(self) -> None:
+        self.said.append("earlier")
+
+    def before_change(self) -> None:
+        self.said.append("change")
+
+    def settle(self, role: str) -> None:
+        self.said.append(f"settle {role}")
+        if self._rolls_back:
+            raise RolledBackError(OperationError(message="nobody got in; rolled back, verified", next_step="Look."))
+
+
+def test_the_guard_is_asked_before_a_change_and_at_each_roles_end(box: Box) -> None:
+    box.role("a", configure=box.put)
+    box.role("b", configure=lambda ctx: box.put(ctx, path=f"{box.file}.b"))
+    box.guard = _Guard()
+    assert box.run() == DONE
+    assert box.guard.said == ["earlier", "change", "settle a", "change", "settle b"]
+    box.guard = _Guard()
+    assert box.run() == DONE
+    assert box.guard.said == ["earlier", "settle a", "settle b"]
+    box.guard = _Guard()
+    assert box.run("plan", roles={"a": "khác"}) == DONE
+    assert "change" not in box.guard.said
+
+
+def test_a_role_that_fails_half_way_is_settled_too(box: Box) -> None:
+    box.role("a", configure=lambda ctx: (box.put(ctx), _shell("false", name="Break")))
+    box.guard = _Guard()
+    assert box.run() == FAILED
+    assert box.guard.said[-1] == "settle a"
+
+
+def test_after_a_roll_back_the_run_ends_failed_and_the_next_role_is_not_begun(box: Box) -> None:
+    box.role("a", configure=box.put)
+    box.role("b", configure=lambda ctx: box.put(ctx, path=f"{box.file}.b"))
+    box.guard = _Guard(rolls_back=True)
+    assert box.run() == FAILED
+    assert box.ended.status == "failed"
+    assert box.ended.error is not None
+    assert box.ended.error.message == "nobody got in; rolled back, verified"
+    assert [operation.role for operation in box.operations] == ["a"]
