@@ -135,7 +135,7 @@ def _pyinfra(made: Machines, ports: Mapping[str, int], folder: Path) -> Tool:
     }
     hosts = [(name, {**common, "ssh_port": port}) for name, port in ports.items()]
     (folder / "inventory.py").write_text(f"hosts = {hosts!r}\n")
-    command = (str(Path(sys.executable).with_name("pyinfra")), "-y", "inventory.py", "deploy.py")
+    command = (str(Path(sys.executable).with_name("pyinfra")), "-y", "inventory.py", "bench.py")
     return Tool("pyinfra", command, folder, folder / "templates")
 
 

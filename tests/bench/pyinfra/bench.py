@@ -25,7 +25,7 @@ for path, template in FILES.items():
         user="root",
         group="root",
         mode="644",
-        jinja_env_kwargs={"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True},
+        jinja_env_kwargs={"trim_blocks": True, "lstrip_blocks": True},
         path=path,
         greeting="xin chao",
     )
