@@ -1,4 +1,4 @@
-"""lienxa as the bench starts it: the command's own modules, on machines that are reached directly, with the bench's role.
+"""lienxa as the bench starts it: the command's own modules, on machines reached directly, with the bench's role.
 
 `python -m tests.bench.lienxa_run FOLDER apply|verify`; FOLDER has `access.json` and the kit's content.
 """
@@ -55,7 +55,7 @@ def main(folder: Path, action: runs.Action) -> int:
     picture = Picture(sent)
     with progress(make_console(), picture) as shown:
         jobs = [Job(name, request) for name, request in sent.items()]
-        run_fleet(jobs, access, runs._both(picture, shown), kits=Kits(root=folder / "kit"))  # noqa: SLF001
+        run_fleet(jobs, access, runs._both(picture, shown), kits=Kits(root=folder / "kit"))
     print_outcome(make_console(), picture, summary(action, COMMUNE, picture, time.monotonic() - begun), ())
     return exit_code(picture)
 

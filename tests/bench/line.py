@@ -112,7 +112,7 @@ def enter_and_connect(namespace: str) -> socket.socket:
         os.close(own)
         os.close(other)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    made.setblocking(False)  # noqa: FBT003
+    made.setblocking(False)
     return made
 
 

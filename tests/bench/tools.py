@@ -1,4 +1,4 @@
-"""The tools that are measured, each told of the same machines in its own words, with what its manual says is fastest."""
+"""The tools that are measured, each told of the same machines in its own words and set up to be fast."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -139,7 +139,9 @@ def _pyinfra(made: Machines, ports: Mapping[str, int], folder: Path) -> Tool:
     return Tool("pyinfra", command, folder, folder / "templates")
 
 
-def _ansible(made: Machines, ports: Mapping[str, int], folder: Path, name: str = "Ansible", strategy: str = "") -> Tool:
+def _ansible(
+    made: Machines, ports: Mapping[str, int], folder: Path, name: str = "Ansible", strategy: str = ""
+) -> Tool:
     shutil.copytree(HERE / "ansible", folder)
     shutil.copytree(HERE / "role" / "templates", folder / "templates")
     known = _by_port(made, ports, folder)

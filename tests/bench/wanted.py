@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 DIRECTORIES = ("/etc/bench", "/srv/bench", *(f"/srv/bench/d{number}" for number in range(1, 9)))
-FILES = {
-    f"/etc/bench/f{number}.conf": "one.conf.j2" if number == 1 else "common.conf.j2" for number in range(1, 21)
-}
+FILES = {f"/etc/bench/f{number}.conf": "one.conf.j2" if number == 1 else "common.conf.j2" for number in range(1, 21)}
 LINES = {f"key{number}": f"value{number}" for number in range(1, 11)}
 USERS = {f"bench{number}": 2000 + number for number in range(1, 6)}
 SYSCTLS = {

@@ -32,8 +32,6 @@ for path, template in FILES.items():
 for key, value in LINES.items():
     files.line(name=f"Line {key}", path="/etc/bench.lines", line=f"^{key}=.*$", replace=f"{key}={value}")
 for key, number in SYSCTLS.items():
-    server.sysctl(
-        name=f"Sysctl {key}", key=key, value=number, persist=True, persist_file="/etc/sysctl.d/bench.conf"
-    )
+    server.sysctl(name=f"Sysctl {key}", key=key, value=number, persist=True, persist_file="/etc/sysctl.d/bench.conf")
 for service in SERVICES:
     systemd.service(name=f"Service {service}", service=service, running=True, enabled=True)

@@ -29,7 +29,9 @@ def configure(ctx: Context[Options]) -> None:
     for key, value in LINES.items():
         edit("/etc/bench.lines", lambda text, k=key, v=value: _with_line(text, k, v), name=f"Line {key}")  # type: ignore[misc]
     for key, number in SYSCTLS.items():
-        server.sysctl(name=f"Sysctl {key}", key=key, value=number, persist=True, persist_file="/etc/sysctl.d/bench.conf")
+        server.sysctl(
+            name=f"Sysctl {key}", key=key, value=number, persist=True, persist_file="/etc/sysctl.d/bench.conf"
+        )
 
 
 def activate(ctx: Context[Options]) -> None:
