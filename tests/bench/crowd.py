@@ -1,7 +1,7 @@
-"""The laptop's side with a crowd of machines: real waves, conversations, journals and picture; SSH alone is a stand-in.
+"""The laptop's side with a crowd of machines: real waves, conversations, journals, picture; SSH alone is a stand-in.
 
 `python -m tests.bench.crowd NUMBER` works with so many simulated machines in a process of its own and prints one JSON
-object: seconds, peak memory in bytes, events. Each stand-in answers as the receiver does, with a journal of 57 changed
+object: seconds, and peak memory in bytes. Each stand-in answers as the receiver does, with a journal of 57 changed
 operations with diffs, as after a first apply.
 """
 
@@ -100,8 +100,18 @@ class _Pipes:
 
 def _journal(run: str) -> list[dict[str, Any]]:
     at = "2026-01-01T00:00:00.000Z"
-    started = {"run": run, "machine": "m", "action": "apply", "by": "a@b", "commit": None, "clean": None, "order": "0"}
-    events: list[dict[str, Any]] = [{"event": "run_started", **started, "debian": "13", "python": "3.13", "total": 57}]
+    started = {
+        "run": run,
+        "machine": "m",
+        "action": "apply",
+        "by": "a@b",
+        "commit": None,
+        "clean": None,
+        "order": "0",
+    }
+    events: list[dict[str, Any]] = [
+        {"event": "run_started", **started, "debian": "13", "python": "3.13", "total": 57}
+    ]
     events += (
         {
             "event": "operation",

@@ -139,6 +139,7 @@ async def _serve() -> None:
             answer = {"up": line.up.bytes, "down": line.down.bytes}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
+    os._exit(0)  # connections that are still there need no farewell
 
 
 class Proxy:

@@ -50,13 +50,18 @@ _RESET = """
 systemctl disable -q --now {services} 2>/dev/null || true
 dpkg --purge {packages} >/dev/null 2>&1 || true
 for user in {users}; do userdel -r $user 2>/dev/null || true; done
-rm -rf /srv/bench /etc/bench /etc/sysctl.d/bench.conf /var/lib/lienxa /run/lienxa /root/.ansible ~hotro/.ansible
+rm -rf /srv/bench /etc/bench /etc/sysctl.d/bench.conf /root/.ansible ~hotro/.ansible
 rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/lib/apt/periodic/* /tmp/pyinfra-*
 touch -d '2 days ago' /var/lib/apt/lists  # Ansible takes their age from the folder's
 echo '# lines of the bench' >/etc/bench.lines
 for key in {sysctls}; do sysctl -q $key=$(case $key in *martians) echo 0;; *) echo 1;; esac); done
 sync
 """
+
+_FORGET = "rm -rf /var/lib/lienxa /run/lienxa"
+_FORGET_ALL_BUT_KIT = (
+    "find /var/lib/lienxa -mindepth 1 -maxdepth 1 ! -name kit -exec rm -rf {{}} +; rm -rf /run/lienxa"
+)
 
 _STATE = """
 set +e
@@ -80,8 +85,9 @@ class Machines:
     identity: Path
     known_hosts: Path
 
-    def reset(self) -> None:
-        """As freshly installed: nothing of what any of the tools did is left."""
+    def reset(self, *, keep_kit: bool = False) -> None:
+        """As freshly installed: nothing of what any of the tools did is left, but lienxa's kit if asked for."""
+        self._everywhere(_FORGET_ALL_BUT_KIT if keep_kit else _FORGET)
         self._everywhere(_RESET)
 
     def state(self) -> str:
