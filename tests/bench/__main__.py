@@ -65,8 +65,7 @@ class Bench:
     wanted: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        every = tools(self.made, self.proxy.ports, self.scratch)
-        self.tools: dict[str, Tool] = {name: every[name] for name in self.wanted}
+        self.tools: dict[str, Tool] = tools(self.made, self.proxy.ports, self.scratch, self.wanted)
         self._ends: dict[str, str] = {}
 
     def round(self, lines: Sequence[str], phases: Sequence[str]) -> Iterator[Record]:

@@ -144,7 +144,7 @@ def _work(number: int, folder: Path) -> dict[str, Any]:
     access = Access("hotro", folder / "none", site.gateway.name, dict.fromkeys(names, "192.0.2.1"))
     picture = Picture(sent)
     begun = time.monotonic()
-    Links.open = open_  # type: ignore[method-assign,assignment]
+    Links.open = open_  # type: ignore[method-assign]
     final = waves.run_fleet([Job(name, request) for name, request in sent.items()], access, picture, kits=Kits())
     html_page(site, picture)
     assert {update.state for update in final.values()} == {State.DONE}

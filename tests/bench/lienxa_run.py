@@ -24,12 +24,12 @@ from deploy.report.outcome import print_outcome
 from deploy.report.picture import Picture
 from deploy.report.summary import exit_code, summary
 from deploy.site import CATALOG
-from deploy.target import new_run
+from deploy.target import Action, new_run
 
 COMMUNE = "xa-mau"
 
 
-def main(folder: Path, action: runs.Action) -> int:
+def main(folder: Path, action: Action) -> int:
     """One apply or verify, as `lienxa` does it. Returns its exit code."""
     begun = time.monotonic()
     facts = json.loads((folder / "access.json").read_text())
@@ -61,4 +61,4 @@ def main(folder: Path, action: runs.Action) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))  # type: ignore[arg-type]
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -127,9 +128,7 @@ async def _serve() -> None:
         command = json.loads(raw)
         answer: dict[str, Any] = {}
         for machine, namespace in command.get("open", {}).items():
-            server = await asyncio.start_server(
-                lambda r, w, namespace=namespace: line.connect(r, w, namespace), "127.0.0.1", 0
-            )
+            server = await asyncio.start_server(partial(line.connect, namespace=namespace), "127.0.0.1", 0)
             servers.append(server)
             answer[machine] = server.sockets[0].getsockname()[1]
         if "rtt" in command:

@@ -120,15 +120,15 @@ class Machines:
 
 
 @contextmanager
-def machines(names: tuple[str, ...] = MACHINES) -> Iterator[Machines]:
-    """Bring them up; they are gone afterwards."""
+def machines(names: tuple[str, ...] = MACHINES, image: str | None = None) -> Iterator[Machines]:
+    """Bring them up; they are gone afterwards. `image`: one that is there, instead of the bench's own."""
     lab.down(SLUG)
     make_room()
     try:
-        image = image_with("bench", "13", _PACKAGES)
+        chosen = image or image_with("bench", "13", _PACKAGES)
         made = known_machines(names)
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda name: _boot(made.site, name, image), names))
+            list(pool.map(lambda name: _boot(made.site, name, chosen), names))
         for name in names:
             made.sh(name, _LOCAL_REPOSITORY.format(packages=" ".join(PACKAGES)))
         made.reset()

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,17 +54,10 @@ class Tool:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def tools(made: Machines, ports: Mapping[str, int], folder: Path) -> dict[str, Tool]:
-    """All four, by name, in folders of their own below `folder`."""
-    return {
-        tool.name: tool
-        for tool in (
-            _lienxa(made, ports, folder / "lienxa"),
-            _pyinfra(made, ports, folder / "pyinfra"),
-            _ansible(made, ports, folder / "ansible"),
-            _mitogen(made, ports, folder / "mitogen"),
-        )
-    }
+def tools(made: Machines, ports: Mapping[str, int], folder: Path, wanted: Iterable[str]) -> dict[str, Tool]:
+    """Those that are wanted, by name, in folders of their own below `folder`."""
+    makers = {"lienxa": _lienxa, "pyinfra": _pyinfra, "Ansible": _ansible, "Ansible + Mitogen": _mitogen}
+    return {name: makers[name](made, ports, folder / name.split()[-1].lower()) for name in wanted}
 
 
 def verifier(tool: Tool) -> tuple[str, ...]:
@@ -85,10 +78,11 @@ def testinfra(made: Machines, ports: Mapping[str, int], folder: Path, *, shared:
 
 def versions() -> dict[str, str]:
     """What is measured against what."""
-    own = json.loads(_output(sys.executable, "-m", "pip", "list", "--format=json"))
-    others = json.loads(_output(_bin("python"), "-m", "pip", "list", "--format=json"))
-    found = {entry["name"]: entry["version"] for entry in (*own, *others)}
-    return {name: found[name] for name in ("lienxa", "pyinfra", "ansible-core", "mitogen", "pytest-testinfra")}
+    pythons = (sys.executable, *([_bin("python")] if _VENV.exists() else []))
+    listed = (json.loads(_output(python, "-m", "pip", "list", "--format=json")) for python in pythons)
+    found = {entry["name"]: entry["version"] for entries in listed for entry in entries}
+    names = ("lienxa", "pyinfra", "ansible-core", "mitogen", "pytest-testinfra")
+    return {name: found[name] for name in names if name in found}
 
 
 def ensure_tools() -> None:
