@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import deploy.cli  # noqa: F401 (what the command loads is part of what it costs)
 from deploy.cli import runs
@@ -61,4 +62,4 @@ def main(folder: Path, action: Action) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(Path(sys.argv[1]), cast("Action", sys.argv[2])))

@@ -92,8 +92,7 @@ on all machines: they end the same, whichever tool did it. The line is a TCP pro
 that adds the round trip, one more for connecting, and at 1 Mbit/s (with 100 ms) shares the rate among the machines.
 Loss and TCP's slow start are not modelled, which favours whoever sends much at once: in a first run that is lienxa.
 
-- lienxa: `deploy.cli`'s own modules and waves, the role `tests/bench/role/`; where lienxa has no operation of its own
-  (users, sysctls) the role uses pyinfra's.
+- lienxa: `deploy.cli`'s own modules and waves, the role `tests/bench/role/`.
 - pyinfra: `pyinfra -y`, `tests/bench/pyinfra/bench.py`.
 - Ansible: `tests/bench/ansible/playbook.yml` with loops, without gathering facts; pipelining, ControlPersist, 20
   forks.

@@ -1,12 +1,14 @@
-"""The 57 tasks. Where lienxa has an operation of its own it is used, else pyinfra's."""
+"""The 57 tasks, with lienxa's own operations; what sysctl.d says is given to the kernel in one more."""
 
 from __future__ import annotations
 
-from pyinfra.operations import server
+import re
 
 from deploy.runner.context import Context
 from deploy.runner.operations import directory, packages, place, retire_units, unit
+from deploy.runner.operations.accounts import account
 from deploy.runner.operations.edit import edit
+from deploy.runner.operations.networking import kernel_settings
 from roles.bench.options import Options
 from roles.bench.wanted import DIRECTORIES, FILES, LINES, PACKAGES, SERVICES, SYSCTLS, USERS
 
@@ -16,7 +18,7 @@ def install(ctx: Context[Options]) -> None:
     for package in PACKAGES:
         packages(ctx, package, name=f"Package {package}")
     for name, uid in USERS.items():
-        server.user(name=f"User {name}", user=name, uid=uid, shell="/bin/bash", create_home=True)
+        account(name, uid=uid, comment="")
 
 
 def configure(ctx: Context[Options]) -> None:
@@ -27,11 +29,10 @@ def configure(ctx: Context[Options]) -> None:
         values = {"path": path, "greeting": ctx.options.greeting}
         place(ctx, path, template=f"bench/{template}", values=values)
     for key, value in LINES.items():
-        edit("/etc/bench.lines", lambda text, k=key, v=value: _with_line(text, k, v), name=f"Line {key}")  # type: ignore[misc]
+        _line("/etc/bench.lines", key, f"{key}={value}")
     for key, number in SYSCTLS.items():
-        server.sysctl(
-            name=f"Sysctl {key}", key=key, value=number, persist=True, persist_file="/etc/sysctl.d/bench.conf"
-        )
+        _line("/etc/sysctl.d/bench.conf", key, f"{key} = {number}")
+    kernel_settings("/etc/sysctl.d/bench.conf")
 
 
 def activate(ctx: Context[Options]) -> None:
@@ -45,12 +46,14 @@ def retire(ctx: Context[Options]) -> None:
     retire_units(ctx)
 
 
-def _with_line(text: str, key: str, value: str) -> str:
-    lines = text.splitlines()
-    wanted = f"{key}={value}"
-    found = [number for number, line in enumerate(lines) if line.startswith(f"{key}=")]
-    if not found:
-        lines.append(wanted)
-    for number in found:
-        lines[number] = wanted
-    return "\n".join(lines) + "\n"
+def _line(path: str, key: str, wanted: str) -> None:
+    """Make a file have this one line for a key."""
+
+    def change(text: str) -> str:
+        lines = text.splitlines()
+        found = [number for number, line in enumerate(lines) if re.match(rf"{re.escape(key)} *=", line)]
+        for number in found:
+            lines[number] = wanted
+        return "".join(f"{line}\n" for line in (lines if found else [*lines, wanted]))
+
+    edit(path, change, name=f"Line {key}")
