@@ -113,18 +113,18 @@ class Bench:
     def _verify(self) -> Iterator[Record]:
         self._become("100 ms")
         own = self.tools["lienxa"]
-        measured = measure(self.proxy, verifier(own), own.folder)
+        measured = measure(self.proxy, verifier(own), own.folder, own=own.own)
         yield self._record("verify", "lienxa", "100 ms", measured)
         for shared in (True, False):
             with tempfile.TemporaryDirectory(prefix="lxb-") as folder:
                 command = testinfra(self.made, self.proxy.ports, Path(folder) / "t", shared=shared)
-                measured = measure(self.proxy, command, Path(folder))
+                measured = measure(self.proxy, command, Path(folder), own=Path(folder))
             name = f"testinfra, {'one connection' if shared else 'as it is'}"
             yield self._record("verify", name, "100 ms", measured)
 
     def _done(self, tool: Tool, end: str) -> Measured:
         """Run a tool; all that are to come to the same end must come to the very same."""
-        measured = measure(self.proxy, tool.command, tool.folder, tool.environment)
+        measured = measure(self.proxy, tool.command, tool.folder, tool.environment, tool.own)
         state = self.made.state()
         if self._ends.setdefault(end, state) != state:
             raise RuntimeError(

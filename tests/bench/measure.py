@@ -32,25 +32,45 @@ class Measured:
     """Bytes: the most that the tool's processes on the laptop had together (proportional set size)."""
 
 
+@dataclass(frozen=True)
+class Marks:
+    """What a run's processes are known by, wherever they have forked themselves to."""
+
+    run: str
+    """In the environment. OpenSSH's shared connections write their title over it."""
+    own: str | None
+
+    def are_on(self, process: Path) -> bool:
+        """Whether a process, by its folder in /proc, belongs to the run. Raises OSError where it is gone."""
+        if f"{_MARK}={self.run}".encode() in (process / "environ").read_bytes():
+            return True
+        return bool(self.own) and str(self.own).encode() in (process / "cmdline").read_bytes()
+
+
 class ToolError(RuntimeError):
     """A tool did not do its work; has what it printed."""
 
 
-def measure(proxy: Proxy, command: Sequence[str], folder: Path, environment: Mapping[str, str] = {}) -> Measured:
-    """Run a command from cold: nothing of an earlier run is left, no shared connection either. Raises ToolError."""
-    mark = secrets.token_hex(8)
+def measure(
+    proxy: Proxy, command: Sequence[str], folder: Path, environment: Mapping[str, str] = {}, own: Path | None = None
+) -> Measured:
+    """Run a command from cold: nothing of an earlier run is left, no shared connection either. Raises ToolError.
+
+    `own`: a folder of the tool's own; whoever has it in its command line belongs to the run.
+    """
+    marks = Marks(secrets.token_hex(8), os.fspath(own) if own else None)
     before = proxy.count()
     with tempfile.TemporaryFile() as printed:
         begun = time.monotonic()
         process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **environment, _MARK: mark}, stdin=subprocess.DEVNULL,
+            command, cwd=folder, env={**os.environ, **environment, _MARK: marks.run}, stdin=subprocess.DEVNULL,
             stdout=printed, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        watch = _Watch(mark)
+        watch = _Watch(marks)
         code = process.wait()
         seconds = time.monotonic() - begun
         memory = watch.end()
-        for pid in _processes(mark):  # connections that the tool keeps for its next run
+        for pid in _processes(marks):  # connections that the tool keeps for its next run
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         printed.seek(0)
@@ -63,8 +83,8 @@ def measure(proxy: Proxy, command: Sequence[str], folder: Path, environment: Map
 class _Watch:
     """Looks at the memory of all processes of a run, wherever they have forked themselves to."""
 
-    def __init__(self, mark: str) -> None:
-        self._mark = mark
+    def __init__(self, marks: Marks) -> None:
+        self._marks = marks
         self._most = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -78,17 +98,16 @@ class _Watch:
 
     def _look(self) -> None:
         while True:
-            self._most = max(self._most, sum(_memory(pid) for pid in _processes(self._mark)))
+            self._most = max(self._most, sum(_memory(pid) for pid in _processes(self._marks)))
             if self._ended.wait(_LOOK_SECONDS):
                 return
 
 
-def _processes(mark: str) -> list[int]:
-    wanted = f"{_MARK}={mark}".encode()
+def _processes(marks: Marks) -> list[int]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if wanted in (folder / "environ").read_bytes():
+            if marks.are_on(folder):
                 found.append(int(folder.name))
     return found
 

@@ -51,6 +51,8 @@ class Tool:
     folder: Path
     templates: Path
     """Where it takes its templates from."""
+    own: Path
+    """A folder that nobody else has anything to do with."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -114,7 +116,7 @@ def _lienxa(made: Machines, ports: Mapping[str, int], folder: Path) -> Tool:
     }
     (folder / "access.json").write_text(json.dumps(facts))
     command = (sys.executable, "-m", "tests.bench.lienxa_run", str(folder), "apply")
-    return Tool("lienxa", command, REPOSITORY, kit / "templates" / "bench")
+    return Tool("lienxa", command, REPOSITORY, kit / "templates" / "bench", folder)
 
 
 def _pyinfra(made: Machines, ports: Mapping[str, int], folder: Path) -> Tool:
@@ -130,7 +132,7 @@ def _pyinfra(made: Machines, ports: Mapping[str, int], folder: Path) -> Tool:
     hosts = [(name, {**common, "ssh_port": port}) for name, port in ports.items()]
     (folder / "inventory.py").write_text(f"hosts = {hosts!r}\n")
     command = (str(Path(sys.executable).with_name("pyinfra")), "-y", "inventory.py", "bench.py")
-    return Tool("pyinfra", command, folder, folder / "templates")
+    return Tool("pyinfra", command, folder, folder / "templates", folder)
 
 
 def _ansible(
@@ -147,7 +149,7 @@ def _ansible(
     lines = (f"{machine} ansible_port={port} {common}\n" for machine, port in ports.items())
     (folder / "hosts.ini").write_text("".join(lines))
     environment = {"ANSIBLE_CONFIG": str(folder / "ansible.cfg"), "LC_ALL": "C.UTF-8"}
-    return Tool(name, (_bin("ansible-playbook"), "playbook.yml"), folder, folder / "templates", environment)
+    return Tool(name, (_bin("ansible-playbook"), "playbook.yml"), folder, folder / "templates", folder, environment)
 
 
 def _mitogen(made: Machines, ports: Mapping[str, int], folder: Path) -> Tool:
