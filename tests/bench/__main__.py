@@ -79,6 +79,7 @@ class Bench:
         if "template" in phases:
             for tool in self.tools.values():
                 yield self._template(tool)
+            self._done(next(iter(self.tools.values())), "wanted")
         if "verify" in phases:
             yield from self._verify()
 
@@ -97,7 +98,9 @@ class Bench:
         return self._record(phase, tool.name, line, self._done(tool, "wanted"))
 
     def _template(self, tool: Tool) -> Record:
-        """One line more in the template of one file of twenty, on each of the four machines."""
+        """One line more in the template of one file of twenty, on each of the machines; all else was done before."""
+        self.proxy.become(0)
+        self._done(tool, "wanted")
         file = tool.templates / "one.conf.j2"
         before = file.read_text()
         self._become("200 ms")
@@ -106,8 +109,6 @@ class Bench:
             measured = self._done(tool, "with another template")
         finally:
             file.write_text(before)
-        self.proxy.become(0)
-        self._done(tool, "wanted")
         return self._record("template", tool.name, "200 ms", measured)
 
     def _verify(self) -> Iterator[Record]:

@@ -52,9 +52,13 @@ class Line:
     rate: float | None = None
     up: Way = field(default_factory=Way)
     down: Way = field(default_factory=Way)
+    _open: set[asyncio.Task[None] | None] = field(default_factory=set)
+    """asyncio itself forgets a task that nobody holds."""
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, namespace: str) -> None:
         """Serve one connection of the laptop's to its end."""
+        task = asyncio.current_task()
+        self._open.add(task)
         await asyncio.sleep(self.rtt)
         there = enter_and_connect(namespace)
         machine_reader, machine_writer = await asyncio.open_connection(sock=there)
@@ -63,6 +67,7 @@ class Line:
         )
         for end in (writer, machine_writer):
             end.close()
+        self._open.discard(task)
 
     async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: Way) -> None:
         clock = asyncio.get_running_loop().time
