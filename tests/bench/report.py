@@ -84,7 +84,8 @@ Written by `make bench` on {date}; {cpus} × {cpu}, {memory} GiB, {system}.
 {versions}.
 The laptop's side and all four machines share these processors, and while it was measured the load average was {load}
 (median; others were at work there), so seconds are longer than on machines of their own. The tools took turns within
-each round, so that this hits all of them alike.
+each round, so that this hits all of them alike; where a tool has more runs than another, the further ones were made
+without the other, and perhaps at another load.
 
 Every tool does the same 57 tasks (2 packages, 5 users, 10 directories, 20 files from templates, 10 lines, 5 sysctls,
 5 services) on the same four machines of the lab (Debian 13, systemd, sshd), as account `hotro` with sudo, and starts
@@ -110,8 +111,8 @@ Of processor time, the laptop takes 0.3 s to load itself and 0.15 s to pack the 
 machine 0.05 s for the receiver and 0.41 s for the run: half of it imports, a quarter the 60 or so small shells that
 ask for facts. It was 0.93 s before type hints were cached, typeguard was left at home, garbage was no longer looked
 for while modules come, and the bench's role had operations of our own instead of pyinfra's for users and sysctls.
-What is left beside the round trips is computing, four machines' and the laptop's on the same two processors: that part
-the load stretches, while the waiting of the other tools it does not. Where a bar is missed above, this is why.
+What is left beside the round trips is computing, four machines' and the laptop's on the same two processors: that the
+load stretches, while the other tools' waiting it does not. Where a bar is missed above, this is why.
 """
 
 _VERIFY_WORDS = """\
@@ -188,7 +189,7 @@ def _bytes(records: Sequence[Record]) -> str:
     }
     for phase, words in names.items():
         for tool in _TOOLS:
-            found = [record for record in records if (record.phase, record.tool) == (phase, tool)]
+            found = [record for record in records if (record.phase, record.tool) == (phase, tool) and record.up]
             if found:
                 up, down = _median(r.up for r in found), _median(r.down for r in found)
                 rows.append([words, tool, _kilo(up), _kilo(down), _kilo((up + down) / 4)])
