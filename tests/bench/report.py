@@ -80,7 +80,8 @@ def page(records: Sequence[Record]) -> str:
 _HEAD = """\
 # Benchmarks
 
-Written by `make bench` on {date}; {cpus} × {cpu}, {memory} GiB, {system}.
+Written by `python -m tests.bench` (`make bench`: all of it, three rounds) on {date};
+{cpus} × {cpu}, {memory} GiB, {system}.
 {versions}.
 The laptop's side and all four machines share these processors, and while it was measured the load average was {load}
 (median; others were at work there), so seconds are longer than on machines of their own. The tools took turns within
