@@ -29,11 +29,10 @@ from deploy.fleet.ship import Job
 from deploy.fleet.updates import State
 from deploy.inventory.loading import load
 from deploy.inventory.resolve import resolve
-from deploy.order import Order, Request, RoleOrder
+from deploy.order import Order, Request, RoleOrder, new_run
 from deploy.report.html import html_page
 from deploy.report.picture import Picture
 from deploy.site import CATALOG
-from deploy.target import new_run
 
 REPOSITORY = Path(__file__).parents[2]
 OPERATIONS = 57
@@ -75,7 +74,7 @@ class _Machine:
                 self._source.read(message.get("size", 0))
                 if message["do"] in {"begin", "follow"}:
                     kits = [*message.get("runtimes", {}).values(), message.get("content")]
-                    self._say({"hello": 1, "python": "3.13", "arch": "x86_64", "kits": kits, "started": True})
+                    self._say({"hello": 1, "time": time.time(), "kits": kits, "at_work": None, "started": True})
                     for event in _journal(message["run"]):
                         self._say({"event": json.dumps(event)})
                     return

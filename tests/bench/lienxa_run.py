@@ -19,13 +19,13 @@ from deploy.fleet.ship import Job
 from deploy.fleet.waves import run_fleet
 from deploy.inventory.loading import load
 from deploy.inventory.resolve import resolve
-from deploy.order import Order, Request, RoleOrder
+from deploy.order import Order, Request, RoleOrder, new_run
 from deploy.report.console import make_console, progress
 from deploy.report.outcome import print_outcome
 from deploy.report.picture import Picture
 from deploy.report.summary import exit_code, summary
 from deploy.site import CATALOG
-from deploy.target import Action, new_run
+from deploy.target import Action
 
 COMMUNE = "xa-mau"
 
