@@ -86,7 +86,7 @@ class Conversation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Turns a conversation that broke off into the LinkError or RefusedError that says why."""
-        code, stderr = self._connection.end()
+        code, stderr = self._connection.end(at_once=kind is None)
         if kind is not None and issubclass(kind, DroppedError):
             raise self._why(code, stderr) from None
 
@@ -119,7 +119,8 @@ class Conversation:
 
     def upload(self, archive: Archive, arrived: int) -> Iterator[int]:
         """Send an archive from byte `arrived` on; yields how many bytes the machine has, up to all of them."""
-        head = {"do": "upload", "name": archive.name, "sha256": archive.sha256, "total": archive.size}
+        head: Message = {"do": "upload", "name": archive.name, "sha256": archive.sha256, "total": archive.size}
+        head |= {"base": archive.base, "gone": archive.gone}
         file = self._opened(archive)
         file.seek(arrived)
         self.send(head | {"offset": arrived, "size": archive.size - arrived})

@@ -16,8 +16,8 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import uv
@@ -73,6 +73,10 @@ class Archive:
     sha256: str
     size: int
     """Bytes."""
+    base: str | None = None
+    """An archive that the machine has: this one holds only the files that are new or other than there."""
+    gone: tuple[str, ...] = ()
+    """The files of `base` that are no more."""
 
 
 @dataclass
@@ -89,12 +93,26 @@ class Kits:
         with self._lock:
             return runtime(python, arch, self.cache)
 
+    def runtime_names(self) -> dict[str, str]:
+        """What `runtime` would be named, by `PYTHON ARCHITECTURE`; nothing is made."""
+        requirements = needed(LOCK.read_text(encoding="utf-8"))
+        return {
+            f"{python} {arch}": _runtime_name(requirements, python, arch) for python in PYTHONS for arch in PLATFORMS
+        }
+
     def content(self) -> Archive:
         """Our own modules as they are now; the same archive as long as this object lives."""
         with self._lock:
             if self._content is None:
                 self._content = content(self.root, self.cache)
             return self._content
+
+    def content_for(self, there: Iterable[str]) -> Archive:
+        """The same for a machine that has these kits: what changed since one that we still know."""
+        whole = self.content()
+        known = (self.cache / f"{name}.tar.xz" for name in there if name.startswith("content-"))
+        with self._lock:
+            return min((changes(path, whole) for path in known if path.exists()), key=lambda a: a.size, default=whole)
 
 
 def runtime(python: str, arch: str, cache: Path) -> Archive:
@@ -106,8 +124,7 @@ def runtime(python: str, arch: str, cache: Path) -> Archive:
             "install Debian 13 on that machine"
         )
     requirements = needed(LOCK.read_text(encoding="utf-8"))
-    digest = hashlib.sha256(b"\0".join((_RECIPE, requirements.encode(), python.encode(), arch.encode()))).hexdigest()
-    name = f"runtime-{python}-{digest[:16]}"
+    name = _runtime_name(requirements, python, arch)
     path = cache / f"{name}.tar.xz"
     if not path.exists():
         with tempfile.TemporaryDirectory(prefix="lienxa-kit-") as scratch:
@@ -117,6 +134,11 @@ def runtime(python: str, arch: str, cache: Path) -> Archive:
                 path, _tar((file, file.relative_to(target)) for file in _files(target) if _is_needed(file, target))
             )
     return _archive(name, path)
+
+
+def _runtime_name(requirements: str, python: str, arch: str) -> str:
+    digest = hashlib.sha256(b"\0".join((_RECIPE, requirements.encode(), python.encode(), arch.encode()))).hexdigest()
+    return f"runtime-{python}-{digest[:16]}"
 
 
 def content(root: Path, cache: Path) -> Archive:
@@ -135,6 +157,18 @@ def content(root: Path, cache: Path) -> Archive:
         _forget_unused(cache, "content-*.tar.xz")
         _write(path, plain)
     return _archive(name, path)
+
+
+def changes(base: Path, whole: Archive) -> Archive:
+    """The content `whole` as what is new or other than in the archive at `base`."""
+    before, after = _members(base), _members(whole.path)
+    new = {path: body for path, body in after.items() if before.get(path) != body}
+    name = base.name.removesuffix(".tar.xz")
+    path = base.with_name(f"{whole.name}.from-{name}.tar.xz")
+    if not path.exists():
+        _write(path, _tar_of(new))
+    made = _archive(whole.name, path)
+    return replace(made, base=name, gone=tuple(sorted(before.keys() - after.keys())))
 
 
 def needed(lock: str) -> str:
@@ -187,16 +221,24 @@ def _is_needed(file: Path, target: Path) -> bool:
 
 
 def _tar(files: Iterable[tuple[Path, Path]]) -> bytes:
+    return _tar_of({path.as_posix(): file.read_bytes() for file, path in files})
+
+
+def _tar_of(members: Mapping[str, bytes]) -> bytes:
     """The same files give the same bytes, whoever made them and when."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for file, path in sorted(files, key=lambda pair: pair[1].as_posix()):
-            entry = tarfile.TarInfo(path.as_posix())
-            entry.size = file.stat().st_size
+        for path, body in sorted(members.items()):
+            entry = tarfile.TarInfo(path)
+            entry.size = len(body)
             entry.mode = 0o644
-            with file.open("rb") as body:
-                tar.addfile(entry, body)
+            tar.addfile(entry, io.BytesIO(body))
     return plain.getvalue()
+
+
+def _members(archive: Path) -> dict[str, bytes]:
+    with tarfile.open(archive, mode="r:xz") as tar:
+        return {entry.name: body.read() for entry in tar if (body := tar.extractfile(entry))}
 
 
 def _write(path: Path, plain: bytes) -> None:

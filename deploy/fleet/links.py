@@ -186,12 +186,15 @@ class Connection:
         assert self._process.stdin
         return self._process.stdin
 
-    def end(self) -> tuple[int, str]:
-        """Close it. The exit code (255: SSH itself failed) and the last that came on standard error."""
+    def end(self, *, at_once: bool = False) -> tuple[int, str]:
+        """Close it. The exit code (255: SSH itself failed) and the last that came on standard error.
+
+        `at_once`: all was said, so the program's own end, a round trip away, is not waited for.
+        """
         with contextlib.suppress(OSError):
             self.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=2)
+            self._process.wait(timeout=0 if at_once else 2)
         self._links.end(self._process)
         self._listener.join(timeout=2)
         self.stdout.close()

@@ -139,15 +139,32 @@ def _converse(
     opened = time.monotonic()
     rest = patience.deadline and max(0.0, _ends(patience, progress) - time.monotonic())
     with Conversation(links, job.machine, job.package_port) as talk, limited(talk, rest):
+        request, body = _first_words(job, kits, progress)
         with limited(talk, backoff.hello):
-            hello = talk.ask({"do": "hello", "lend": job.package_port is not None})
+            hello = talk.ask(request, body)
         progress.hears()
         progress.greeting = time.monotonic() - opened
-        if not progress.started:
+        if "started" in hello:
+            yield Update(job.machine, State.SENDING, message=_notes(hello))
+            progress.follows(progress.run)
+        elif not progress.started:
             yield from _begin(job, talk, hello, kits, progress)
         if progress.started:
             yield Update(job.machine, State.RUNNING)
             yield from _follow(job, talk, progress, links)
+
+
+def _first_words(job: Job, kits: Kits, progress: _Progress) -> tuple[Message, bytes]:
+    """What to say first: hello, and to start the run if all for that is there already."""
+    hello: Message = {"lend": job.package_port is not None}
+    if progress.started or job.attach:
+        return hello | {"do": "hello"}, b""
+    there = {"runtimes": kits.runtime_names(), "content": kits.content().name}
+    return hello | {"do": "begin"} | there | _start(job, progress), progress.request.to_bytes()
+
+
+def _start(job: Job, progress: _Progress) -> Message:
+    return {"run": progress.run, "by": progress.request.by} | job.work
 
 
 def _begin(job: Job, talk: Conversation, hello: Message, kits: Kits, progress: _Progress) -> Iterator[Update]:
@@ -170,15 +187,13 @@ def _begin(job: Job, talk: Conversation, hello: Message, kits: Kits, progress: _
 def _send(job: Job, talk: Conversation, hello: Message, kits: Kits, progress: _Progress) -> Iterator[Update]:
     yield Update(job.machine, State.SENDING, message=_notes(hello))
     try:
-        archives = (kits.runtime(hello["python"], hello["arch"]), kits.content())
+        archives = (kits.runtime(hello["python"], hello["arch"]), kits.content_for(hello["kits"]))
     except KitError as error:
         raise RefusedError(str(error)) from error
     for archive in archives:
         yield from _send_archive(job, talk, hello, archive, progress)
-    begin = {"do": "start", "run": progress.run, "runtime": archives[0].name, "content": archives[1].name}
-    seconds = job.guard_seconds or guard_seconds(progress.greeting)
-    request = progress.request.model_copy(update={"guard_seconds": seconds})
-    talk.ask(begin | job.work | {"by": request.by}, request.to_bytes())
+    start = {"do": "start", "runtime": archives[0].name, "content": archives[1].name}
+    talk.ask(start | _start(job, progress), progress.request.to_bytes())
     progress.follows(progress.run)
 
 
@@ -205,7 +220,8 @@ def _send_archive(
 
 
 def _follow(job: Job, talk: Conversation, progress: _Progress, links: Links) -> Iterator[Update]:
-    talk.send({"do": "follow", "run": progress.run, "seq": progress.seq})
+    seconds = job.guard_seconds or guard_seconds(progress.greeting)
+    talk.send({"do": "follow", "run": progress.run, "seq": progress.seq, "guard_seconds": seconds})
     while True:
         answer = talk.receive()
         progress.hears()

@@ -40,9 +40,11 @@ class RolledBackError(Exception):
 class Guard:
     """The guard of one run; of each role that changes something in turn."""
 
-    def __init__(self, request: Request, journal: JournalWriter, base: Path = guard.BASE) -> None:
+    def __init__(self, request: Request, journal: JournalWriter, noted: Path, base: Path = guard.BASE) -> None:
+        """`noted` is where the receiver writes how many seconds the laptop that follows needs to come in anew."""
         self._request = request
         self._journal = journal
+        self._noted = noted
         self._base = base
         self._number = 0
         self._armed: _Armed | None = None
@@ -50,7 +52,7 @@ class Guard:
     def tell_of_earlier(self) -> None:
         """What was put back while nobody listened stands in this run's journal; what is being put back now is waited
         for. Call it before the run's first change. Raises guard.NotArmedError."""
-        end = time.monotonic() + self._request.guard_seconds + _WATCH_ANSWERS_SECONDS
+        end = time.monotonic() + self._seconds() + _WATCH_ANSWERS_SECONDS
         while guard.undecided(self._base):
             if time.monotonic() > end:
                 raise guard.NotArmedError(f"{guard.UNIT} does not decide about an earlier run; is it running?")
@@ -81,19 +83,20 @@ class Guard:
         if not what and guard.release(armed.folder):
             self._journal.guard("released", name)
             return
-        lost = armed.answering.lost(self._request.guard_seconds / 2)
+        seconds = self._seconds()
+        lost = armed.answering.lost(seconds / 2)
         if lost:
             guard.condemn(armed.folder, f"{lost} behind this gateway answered before, and does not any more")
         else:
-            guard.ask(armed.folder, self._request.guard_seconds)
+            guard.ask(armed.folder, seconds)
             self._journal.guard(
                 "waiting",
                 name,
-                seconds=self._request.guard_seconds,
+                seconds=seconds,
                 what=tuple(what[:_DIFFERENCES_TOLD]),
                 witness=armed.answering.witness,
             )
-        status = _decided(armed.folder, self._request.guard_seconds)
+        status = _decided(armed.folder, seconds)
         if status["phase"] == "confirmed":
             self._journal.guard("confirmed", name)
             guard.forget(armed.folder)
@@ -101,6 +104,13 @@ class Guard:
         _write_rolled_back(self._journal, name, status)
         guard.forget(armed.folder)
         raise RolledBackError(_as_error(role, what, status))
+
+    def _seconds(self) -> float:
+        """By the line of whoever follows; as the request says while nobody does."""
+        try:
+            return float(self._noted.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return self._request.guard_seconds
 
 
 class _Armed:
@@ -185,5 +195,5 @@ def _as_error(role: str, what: list[str], status: Mapping[str, Any]) -> Operatio
     )
 
 
-Guards = Callable[[Request, JournalWriter], Guard]
+Guards = Callable[[Request, JournalWriter, Path], Guard]
 """Makes the guard of a run."""

@@ -21,7 +21,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,7 +29,7 @@ UNIT = "lienxa-run.service"
 KEPT_CONTENTS = 2
 _DESCRIPTION = "lienxa run "
 _CHUNK = 1 << 16
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS = 0.05
 _UNIT_LOOK_SECONDS = 2.0
 _LEAVING_SECONDS, _LEAVING_LOOK_SECONDS = 10.0, 0.05
 
@@ -96,6 +96,8 @@ class Machine:
         """What `start` was last asked for: run, order, action, roles, by, since. On tmpfs: gone after a reboot."""
         self.lent_port = self.requests / "package-port"
         """Where the laptop's package cache is found at the moment; the runner's relay reads it."""
+        self.guard_seconds = self.requests / "guard-seconds"
+        """How long a change of the way in waits for the laptop that follows, by its line; the runner's guard reads it."""
         self.root = root
 
     def prepare(self) -> None:
@@ -205,8 +207,26 @@ def hello(machine: Machine, _line: Line, message: Message) -> Message:
     }
 
 
+def begin(machine: Machine, line: Line, message: Message) -> Message:
+    """`hello` and `start` in one round trip, where both kits are here and no run is on; else `hello` alone.
+
+    `runtimes` are the laptop's, by `PYTHON ARCHITECTURE`; `"started"` is in the answer where the run is known now.
+    """
+    facts = hello(machine, line, message)
+    runtime = message["runtimes"].get(f"{facts['python']} {facts['arch']}")
+    if facts["at_work"] or not {runtime, message["content"]} <= set(facts["kits"]):
+        return facts
+    answer = start(machine, line, message | {"runtime": runtime})
+    if "started" not in answer:
+        return answer
+    return facts | answer
+
+
 def upload(machine: Machine, line: Line, message: Message) -> Message:
-    """Take an archive from `offset` on. What arrived stays when the line drops; whole, it is checked and unpacked."""
+    """Take an archive from `offset` on. What arrived stays when the line drops; whole, it is checked and unpacked.
+
+    With `base`, it holds what is new or other than in that kit, which is here; without the files in `gone`.
+    """
     name, sha256, total, offset = _plain(message["name"]), message["sha256"], message["total"], message["offset"]
     if (machine.kits / name).is_dir():  # a connection that had dropped has brought the rest of it meanwhile
         return {"installed": name}
@@ -230,7 +250,8 @@ def upload(machine: Machine, line: Line, message: Message) -> Message:
         raise RefusedError(
             f"{name} arrived damaged (SHA-256 {found[:12]}…); it has been thrown away and is sent again"
         )
-    install(part, machine.kits / name)
+    base = message.get("base")
+    install(part, machine.kits / name, machine.kits / _plain(base) if base else None, message.get("gone", ()))
     part.unlink(missing_ok=True)
     return {"installed": name}
 
@@ -261,8 +282,13 @@ def start(machine: Machine, line: Line, message: Message) -> Message:
 
 
 def follow(machine: Machine, line: Line, message: Message) -> Message:
-    """Send a run's events from number `seq` on as they come, until it ends, is gone, or the laptop asks for more."""
+    """Send a run's events from number `seq` on as they come, until it ends, is gone, or the laptop asks for more.
+
+    `guard_seconds` is how long a change of the way in should wait for this laptop's new connection.
+    """
     run, seq = _plain(message["run"]), message["seq"]
+    if "guard_seconds" in message:
+        _replace(machine.guard_seconds, json.dumps(message["guard_seconds"]).encode())
     tail = Tail(machine.journal(run), seq)
     look_at_unit = time.monotonic()
     while True:
@@ -329,6 +355,7 @@ def status(machine: Machine, _line: Line, message: Message) -> Message:
 
 REQUESTS: dict[str, Callable[[Machine, Line, Message], Message]] = {
     "hello": hello,
+    "begin": begin,
     "upload": upload,
     "start": start,
     "follow": follow,
@@ -388,10 +415,14 @@ def part_name(name: str, sha256: str) -> str:
     return f"{name}.{sha256[:12]}.part"
 
 
-def install(archive: Path, target: Path) -> None:
-    """Unpack next to `target`, then move there in one step. Refuses anything but plain files inside."""
+def install(archive: Path, target: Path, base: Path | None = None, gone: Sequence[str] = ()) -> None:
+    """Unpack next to `target`, on top of `base`, then move there in one step. Takes nothing but plain files."""
     scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
     try:
+        if base:
+            shutil.copytree(base, scratch, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+            for name in gone:
+                _inside(scratch, name).unlink(missing_ok=True)
         with tarfile.open(archive, mode="r:*") as tar:
             for entry in tar:
                 _unpack(tar, entry, scratch)
@@ -406,15 +437,22 @@ def install(archive: Path, target: Path) -> None:
 
 
 def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, scratch: Path) -> None:
-    path = PurePosixPath(entry.name)
     body = tar.extractfile(entry) if entry.isreg() else None
-    if body is None or path.is_absolute() or ".." in path.parts or not path.parts:
+    file = _inside(scratch, entry.name)
+    if body is None:
         raise RefusedError(f"the archive has something in it that does not belong there: {entry.name}")
-    file = scratch / path
     file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
     with file.open("xb") as out:
         shutil.copyfileobj(body, out)
     os.utime(file, (entry.mtime, entry.mtime))
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise RefusedError(f"the archive has something in it that does not belong there: {name}")
+    return folder / path
 
 
 def lend(machine: Machine) -> None:
@@ -479,7 +517,8 @@ def unit_command(run: str, content: Path, runtime: Path) -> list[str]:
         *("--property=KillMode=mixed", "--property=TimeoutStopSec=1h"),
         *(f"--setenv=PYTHONPATH={content}:{runtime}", "--setenv=LC_ALL=C.UTF-8", "--setenv=HOME=/root"),
         *("--setenv=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "--"),
-        *("/usr/bin/python3", "-P", "-s", "-B", "-m", "deploy.runner", run),
+        # What the kit has no bytecode for (pytest rewrites checks as it loads them) is written down beside it.
+        *("/usr/bin/python3", "-P", "-s", "-m", "deploy.runner", run),
     ]
 
 

@@ -65,6 +65,11 @@ class Paths:
         return self.fleeting / "package-port"
 
     @property
+    def guard_seconds(self) -> Path:
+        """How long a change of the way in waits for the laptop that follows, noted by the receiver."""
+        return self.fleeting / "guard-seconds"
+
+    @property
     def lock(self) -> Path:
         """Held while a run is on."""
         return self.lasting / "lock"
@@ -122,7 +127,7 @@ def run(
         with suppress(OSError):
             written.unlink(missing_ok=True)
     try:
-        guard = guards(request, journal) if guards else None
+        guard = guards(request, journal, paths.guard_seconds) if guards else None
         return _Run(request, source, paths, journal, stop or Stop(), guard).to_its_end()
     except JournalError as error:
         sys.stderr.write(f"lienxa: run {run_id} was given up: {masking(str(error))}\n")

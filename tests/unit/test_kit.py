@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deploy.fleet import kit
-from deploy.fleet.kit import CONTENT, LOCK, ROOT, UNNEEDED, KitError, content, needed, runtime
+from deploy.fleet.kit import CONTENT, LOCK, ROOT, UNNEEDED, KitError, Kits, content, needed, runtime
 
 
 @pytest.fixture
@@ -55,6 +55,29 @@ def test_other_content_has_another_name(root: Path, tmp_path: Path) -> None:
     before = content(root, tmp_path / "cache")
     (root / "roles/x/tasks.py").write_text("changed")
     assert content(root, tmp_path / "cache").name != before.name
+
+
+def test_a_machine_with_an_earlier_content_is_sent_what_changed(root: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    (root / "roles/x/data").write_bytes(os.urandom(100_000))
+    earlier = content(root, cache)
+    (root / "roles/x/tasks.py").write_text("changed")
+    (root / "deploy/runner/a.py").unlink()
+    (root / "roles/x/new.py").write_text("new")
+    kits = Kits(cache=cache, root=root)
+    sent = kits.content_for(["runtime-3.13-x", "content-unknown", earlier.name])
+    assert (sent.name, sent.base, sent.gone) == (kits.content().name, earlier.name, ("deploy/runner/a.py",))
+    with tarfile.open(sent.path) as tar:
+        assert tar.getnames() == ["roles/x/new.py", "roles/x/tasks.py"]
+    assert sent.size < 1000 < 100_000 < kits.content().size
+    assert kits.content_for(["content-unknown"]) == kits.content()
+
+
+def test_a_runtime_is_named_before_it_is_made() -> None:
+    names = Kits().runtime_names()
+    assert names.keys() == {f"{python} {arch}" for python in kit.PYTHONS for arch in kit.PLATFORMS}
+    assert len(set(names.values())) == len(names)
+    assert all(name.startswith(f"runtime-{python.split()[0]}-") for python, name in names.items())
 
 
 def test_what_the_runner_imports_of_ours_is_in_the_content() -> None:

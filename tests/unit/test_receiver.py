@@ -9,6 +9,7 @@ import io
 import json
 import lzma
 import os
+import platform
 import sys
 import tarfile
 from pathlib import Path
@@ -24,6 +25,8 @@ from deploy.runner.receiver import Line, Machine, Tail, part_name, serve, tidy, 
 def machine(tmp_path: Path) -> Machine:
     made = Machine(tmp_path)
     made.prepare()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/os-release").write_text('VERSION_ID="13"\n')
     return made
 
 
@@ -127,6 +130,56 @@ def test_a_run_that_is_known_is_not_started_again(machine: Machine) -> None:
     assert _talk(machine, (begin, b"{}")) == [{"started": False}]
 
 
+def test_begin_says_hello_alone_where_a_kit_is_missing(machine: Machine) -> None:
+    (machine.kits / "content-1").mkdir()
+    answers = _talk(machine, (_begin("r1", "runtime-1", "content-1"), b"{}"), ({"do": "status"}, b""))
+    assert answers[0]["hello"] == 1
+    assert "started" not in answers[0]
+    assert list(machine.requests.iterdir()) == []
+    assert "runs" in answers[1]  # the line is in step: the request that was not wanted has been read
+
+
+def test_begin_greets_and_starts_in_one_round_trip(machine: Machine) -> None:
+    for name in ("content-1", "runtime-1"):
+        (machine.kits / name).mkdir()
+    machine.journal("r1").write_text('{"seq":0,"event":"run_started"}\n{"seq":1,"event":"run_ended"}\n')
+    follow = {"do": "follow", "run": "r1", "seq": 0, "guard_seconds": 52.5}
+    answers = _talk(machine, (_begin("r1", "runtime-1", "content-1"), b"{}"), (follow, b""))
+    assert answers[0]["hello"] == 1
+    assert answers[0]["started"] is False  # known already: asked again after a cut
+    assert machine.guard_seconds.read_text() == "52.5"
+    assert [json.loads(answer["event"])["seq"] for answer in answers[1:-1]] == [0, 1]
+    assert answers[-1] == {"followed": "r1"}
+
+
+def test_what_changed_is_put_on_top_of_the_kit_that_is_here(machine: Machine) -> None:
+    _talk(machine, _upload("content-1", _archive({"deploy/a.py": b"x = 1\n", "b": b"b", "c/d": b"d"})))
+    head, body = _upload("content-2", _archive({"deploy/a.py": b"x = 2\n", "new": b"n"}))
+    answers = _talk(machine, (head | {"base": "content-1", "gone": ["b"]}, body))
+    assert answers[-1] == {"installed": "content-2"}
+    kit = machine.kits / "content-2"
+    found = {path.relative_to(kit).as_posix(): path.read_bytes() for path in kit.rglob("*") if path.is_file()}
+    compiled = {name for name in found if "__pycache__" in name}
+    assert len(compiled) == 1
+    assert {name: found[name] for name in found.keys() - compiled} == {
+        "deploy/a.py": b"x = 2\n",
+        "c/d": b"d",
+        "new": b"n",
+    }
+    assert sys.implementation.cache_tag in compiled.pop()
+    assert (machine.kits / "content-1/b").read_bytes() == b"b"
+
+
+@pytest.mark.parametrize("gone", ["../content-1/b", "/etc/passwd", ".."])
+def test_what_is_gone_is_gone_inside_alone(machine: Machine, gone: str) -> None:
+    _talk(machine, _upload("content-1", _archive({"b": b"b"})))
+    head, body = _upload("content-2", _archive({"new": b"n"}))
+    answers = _talk(machine, (head | {"base": "content-1", "gone": [gone]}, body))
+    assert "does not belong" in answers[-1]["error"]
+    assert (machine.kits / "content-1/b").exists()
+    assert not (machine.kits / "content-2").exists()
+
+
 def test_tidy_keeps_what_is_needed_and_the_newest_content(machine: Machine) -> None:
     for name in ("content-1", "content-2", "content-3", "runtime-3.11-a", "runtime-3.11-b", ".new-x"):
         (machine.kits / name).mkdir()
@@ -151,6 +204,11 @@ def test_the_unit_is_private_and_carries_no_secret() -> None:
     command = unit_command("r1", Path("/kit/content-1"), Path("/kit/runtime-1"))
     assert {"--property=UMask=0077", "--property=PrivateTmp=yes", "--collect"} <= set(command)
     assert command[-1] == "r1"
+
+
+def _begin(run: str, runtime: str, content: str) -> dict[str, Any]:
+    python = f"{sys.version_info.major}.{sys.version_info.minor} {platform.machine()}"
+    return {"do": "begin", "run": run, "runtimes": {python: runtime}, "content": content, "size": 2}
 
 
 def _archive(files: dict[str, bytes]) -> bytes:

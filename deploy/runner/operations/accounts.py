@@ -16,10 +16,20 @@ from deploy.runner.pyinfra_api import FactBase, OperationMeta, StringCommand, ho
 _YESCRYPT = b"$y$"
 
 
-def account(user: str, *, groups: Iterable[str] = (), **arguments: Unpack[Arguments]) -> OperationMeta:
-    """Make an account be there, with a home and in these groups too; other groups of its own stay."""
+def account(
+    user: str,
+    *,
+    groups: Iterable[str] = (),
+    uid: int | None = None,
+    comment: str = "lienxa support",
+    **arguments: Unpack[Arguments],
+) -> OperationMeta:
+    """Make an account be there, with a home and in these groups too; other groups of its own stay.
+
+    `uid` and `comment` are for an account that is made now; one that is there keeps its own.
+    """
     arguments.setdefault("name", f"Account {user}")
-    return _account(user=user, groups=tuple(groups), **arguments)
+    return _account(user=user, groups=tuple(groups), uid=uid, comment=comment, **arguments)
 
 
 def authorized_keys(user: str, keys: Iterable[str], **arguments: Unpack[Arguments]) -> OperationMeta:
@@ -139,13 +149,17 @@ mv -T -f -- "$new" "$home/.ssh/authorized_keys"
 
 
 @operation()
-def _account(user: str, groups: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+def _account(
+    user: str, groups: tuple[str, ...], uid: int | None, comment: str
+) -> Generator[StringCommand, None, None]:
     now = host.get_fact(AccountFact, account_name=user)
     quoted = shlex.quote(user)
     wanted = ",".join(shlex.quote(group) for group in groups)
     if now is None:
-        also = f" -G {wanted}" if groups else ""
-        yield StringCommand(f"useradd --create-home --shell /bin/bash --comment 'lienxa support'{also} -- {quoted}")
+        also = (f" -G {wanted}" if groups else "") + (f" --uid {uid}" if uid is not None else "")
+        yield StringCommand(
+            f"useradd --create-home --shell /bin/bash --comment {shlex.quote(comment)}{also} -- {quoted}"
+        )
     elif not now.groups.issuperset(groups):
         yield StringCommand(f"usermod -a -G {wanted} -- {quoted}")
 
