@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from deploy.fleet.conversation import Conversation, DroppedError, Message, RefusedError, busy, limited
+from deploy.fleet.depot import Depot
 from deploy.fleet.kit import Archive, KitError, Kits
 from deploy.fleet.links import LinkError, Links, Trouble
 from deploy.fleet.patience import Backoff, Patience
@@ -38,6 +40,8 @@ class Job:
     """The laptop's package cache on its loopback, lent to the machine while the run is on."""
     attach: bool = False
     """Start nothing: follow whatever run is on there, whoever began it."""
+    depot: Depot | None = None
+    """Where in the commune it may take its kit from."""
 
     def is_done_by(self, on: Message) -> bool:
         """Whether the run that is on is what this job asks for, begun by whomever."""
@@ -182,7 +186,13 @@ def _send_archive(
         )
     kept = hello["partial"].get(f"{archive.name}.{archive.sha256[:12]}.part", 0)
     shown = -1
-    for arrived in talk.upload(archive, min(kept, archive.size)):
+    if job.depot is not None:
+        yield Update(job.machine, State.SENDING, message="taking the kit from the commune's own depot")
+        if job.depot.hand_over(job.machine, talk, archive):
+            progress.hears()
+            return
+    keep: Literal["no", "too"] = "too" if job.depot is not None and job.depot.keeps(job.machine) else "no"
+    for arrived in talk.upload(archive, min(kept, archive.size), keep):
         progress.hears()
         percent = 100 * arrived // archive.size
         if percent // 5 > shown:
