@@ -83,6 +83,8 @@ class Request(Frozen):
     """For `verify`: what this machine must and must not reach."""
     package_proxy: str | None = None
     """HTTP proxy for APT while this run is on, `http://127.0.0.1:<port>`."""
+    package_sources: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Lines for APT's sources.list by Debian release, instead of the machine's own while this run is on."""
     lab: bool = False
 
     def to_bytes(self) -> bytes:

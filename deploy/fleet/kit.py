@@ -86,6 +86,10 @@ class Kits:
         with self._lock:
             return runtime(python, arch, self.cache)
 
+    def has_runtime(self, python: str, arch: str) -> bool:
+        """Whether that runtime is made already, so that no package index is needed."""
+        return python in PYTHONS and arch in PLATFORMS and _runtime_path(_recipe(), python, arch, self.cache).exists()
+
     def content(self) -> Archive:
         """Our own modules as they are now; the same archive as long as this object lives."""
         with self._lock:
@@ -102,10 +106,9 @@ def runtime(python: str, arch: str, cache: Path) -> Archive:
             f"no kit for Python {python} on {arch}; there are kits for Python {known} on {', '.join(PLATFORMS)}: "
             "install Debian 13 on that machine"
         )
-    requirements = needed(LOCK.read_text(encoding="utf-8"))
-    digest = hashlib.sha256(b"\0".join((_RECIPE, requirements.encode(), python.encode(), arch.encode()))).hexdigest()
-    name = f"runtime-{python}-{digest[:16]}"
-    path = cache / f"{name}.tar.xz"
+    requirements = _recipe()
+    path = _runtime_path(requirements, python, arch, cache)
+    name = path.name.removesuffix(".tar.xz")
     if not path.exists():
         with tempfile.TemporaryDirectory(prefix="lienxa-kit-") as scratch:
             target = Path(scratch) / "runtime"
@@ -114,6 +117,15 @@ def runtime(python: str, arch: str, cache: Path) -> Archive:
                 path, _tar((file, file.relative_to(target)) for file in _files(target) if _is_needed(file, target))
             )
     return _archive(name, path)
+
+
+def _recipe() -> str:
+    return needed(LOCK.read_text(encoding="utf-8"))
+
+
+def _runtime_path(requirements: str, python: str, arch: str, cache: Path) -> Path:
+    digest = hashlib.sha256(b"\0".join((_RECIPE, requirements.encode(), python.encode(), arch.encode()))).hexdigest()
+    return cache / f"runtime-{python}-{digest[:16]}.tar.xz"
 
 
 def content(root: Path, cache: Path) -> Archive:
