@@ -2,7 +2,7 @@
 COMMUNE := xa-mau
 LIENXA := .venv/bin/lienxa
 
-.PHONY: demo test setup lint unit docs soak clean lock
+.PHONY: demo test setup lint unit docs soak bench-bytes clean lock
 
 demo: setup
 	.ci/demo $(COMMUNE)
@@ -32,6 +32,10 @@ docs: setup
 # One apply of the whole model commune in its lab while its lines are cut 100 times: make soak SEED="1 2 3"
 soak: setup
 	.venv/bin/python tests/link/soak.py --seed $(or $(SEED),1) --cuts $(or $(CUTS),100) --commune $(COMMUNE)
+
+# How many bytes cross a commune's line; writes docs/benchmarks-bytes.md.
+bench-bytes: setup
+	.venv/bin/python tests/bench/bytes.py
 
 # Takes the demo's containers down again; the caches in ~/.cache/lienxa stay.
 clean:
