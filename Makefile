@@ -2,7 +2,7 @@
 COMMUNE := xa-mau
 LIENXA := .venv/bin/lienxa
 
-.PHONY: demo test setup lint unit docs soak bench clean lock
+.PHONY: demo test setup lint unit docs soak bench bench-bytes clean lock
 
 demo: setup
 	.ci/demo $(COMMUNE)
@@ -36,6 +36,10 @@ soak: setup
 # lienxa beside Ansible, Mitogen, pyinfra and testinfra, on the lab's machines; writes docs/benchmarks.md. Takes hours.
 bench: setup
 	.venv/bin/python -m tests.bench --fresh --repeat 3
+
+# How many bytes cross a commune's line; writes docs/benchmarks-bytes.md.
+bench-bytes: setup
+	.venv/bin/python tests/bench/bytes.py
 
 # Takes the demo's containers down again; the caches in ~/.cache/lienxa stay.
 clean:

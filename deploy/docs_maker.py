@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from deploy.cli.group import lienxa
 from deploy.inventory.models import CommuneFile, ProvinceFile
 from deploy.inventory.role import Role
-from deploy.site import KINDS, ROLES
+from deploy.site import KINDS, ROLES, SERVICES
 
 DOCS = Path(__file__).parent.parent / "docs"
 _MADE = "<!-- made by `python -m deploy.docs_maker`: do not edit -->\n\n"
@@ -153,8 +153,13 @@ def _file_section(name: str, model: type[BaseModel]) -> str:
 
 
 def _role_section(role: Role) -> str:
-    kinds = ", ".join(kind.value for kind, names in KINDS.items() if role.name in names) or "none yet"
-    parts = [f"## {role.name}\n\n{role.summary}\n\nApplied to: {kinds}.\n"]
+    kinds = [kind.value for kind, names in KINDS.items() if role.name in names]
+    kinds += [
+        f"the machine that `services.{service}.server` names, else the gateway"
+        for service, name in SERVICES.items()
+        if name == role.name
+    ]
+    parts = [f"## {role.name}\n\n{role.summary}\n\nApplied to: {', '.join(kinds) or 'none yet'}.\n"]
     found = list(rows(role.options))
     parts.append(_table(found) if found else "Nothing can be set.\n")
     return "\n".join(parts)

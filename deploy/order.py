@@ -85,6 +85,8 @@ class Request(Frozen):
     """How long the machine waits for the laptop's new connection before it rolls a change of the way in back."""
     package_proxy: str | None = None
     """HTTP proxy for APT while this run is on, `http://127.0.0.1:<port>`."""
+    package_sources: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Lines for APT's sources.list by Debian release, instead of the machine's own while this run is on."""
     lab: bool = False
 
     def to_bytes(self) -> bytes:

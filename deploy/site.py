@@ -5,11 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 
 import roles.base
+import roles.cache
 import roles.firewall
 import roles.network
 from deploy.inventory.role import Catalog, Kind, Role
 
-ROLES: dict[str, Role] = {role.name: role for role in (roles.base.ROLE, roles.network.ROLE, roles.firewall.ROLE)}
+ROLES: dict[str, Role] = {
+    role.name: role for role in (roles.base.ROLE, roles.network.ROLE, roles.firewall.ROLE, roles.cache.ROLE)
+}
 
 KINDS: dict[Kind, tuple[str, ...]] = {
     Kind.GATEWAY: ("base", "network"),
@@ -20,7 +23,10 @@ KINDS: dict[Kind, tuple[str, ...]] = {
     Kind.UNMANAGED: (),
 }
 
-CATALOG = Catalog(ROLES, KINDS)
+SERVICES: dict[str, str] = {"packages": "cache"}
+"""The role that offers a service of the commune; which machine has it is the inventory's to say."""
+
+CATALOG = Catalog(ROLES, KINDS, SERVICES)
 
 if "__name__" not in globals():
     # Executed by `pyinfra @lienxa/COMMUNE deploy/site.py` rather than imported: pyinfra gives a deploy file no name.

@@ -5,7 +5,7 @@ In the field all of it comes from the inventory; with `--lab` it is the same com
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -83,6 +83,7 @@ def requests(
     machines: Iterable[str] = (),
     roles: tuple[str, ...] = (),
     package_proxy: str | None = None,
+    package_sources: Mapping[str, tuple[str, ...]] | None = None,
 ) -> dict[str, Request]:
     """A request per machine (all managed ones, or those named); for `verify` with its probes."""
     asked = origin(target.inventories, target.commune)
@@ -101,6 +102,7 @@ def requests(
             only_roles=roles,
             probes=_probes(target, name, roles) if action == "verify" else (),
             package_proxy=package_proxy,
+            package_sources=dict(package_sources or {}),
             lab=target.lab,
         )
         for name, order in orders.items()

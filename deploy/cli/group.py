@@ -22,6 +22,7 @@ VERBS = {
     "attach": "deploy.cli.live:attach",
     "stop": "deploy.cli.live:stop",
     "log": "deploy.cli.live:log",
+    "cache": "deploy.cli.cache:cache",
     "lab": "deploy.cli.lab:lab",
     "completion": "deploy.cli.completion:completion",
     "schema": "deploy.cli.inventory:schema",

@@ -122,7 +122,7 @@ def log(commune: str, machine: str, run: str | None, lab: bool, as_json: bool, i
 def _package_port() -> int | None:
     """The laptop's package cache, where it has one: to follow, none is needed."""
     try:
-        return ensure_cache()
+        return ensure_cache(offline=None)
     except CacheError:
         return None
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from deploy.cli.cache import prepared, record_rehearsal
 from deploy.cli.options import (
     commune_argument,
     commune_folder,
@@ -25,7 +27,7 @@ from deploy.cli.options import (
 from deploy.cli.status import left_to_do
 from deploy.cli.troubles import OutOfReach, troubles
 from deploy.fleet.links import ON_MACHINE_PROXY_PORT
-from deploy.fleet.package_cache import ensure_cache
+from deploy.fleet.package_cache import cache_in_use
 from deploy.fleet.ship import Job
 from deploy.fleet.updates import Listener, Update
 from deploy.fleet.waves import patience_for, run_fleet
@@ -33,6 +35,7 @@ from deploy.inventory.record import write_plan
 from deploy.lab.lab import status as lab_status
 from deploy.order import Request
 from deploy.report.console import make_console, progress
+from deploy.report.exit_codes import DONE
 from deploy.report.html import html_page
 from deploy.report.json_lines import JsonLines
 from deploy.report.junit import junit_xml
@@ -63,6 +66,9 @@ def plan(**asked: Any) -> None:  # noqa: ANN401 click's own
 @commune_argument()
 @machine_option
 @role_option
+@click.option(
+    "--offline", is_flag=True, help="Fetch packages from what rehearsals left on this laptop alone; ask no mirror."
+)
 @click.option("--failed", is_flag=True, help="Only machines on which the present order is not yet in place.")
 @deadline_option
 @lab_option
@@ -78,6 +84,9 @@ def apply(**asked: Any) -> None:  # noqa: ANN401 click's own
     What can cut you off (addresses, routes, firewall, sshd, the support account) is under guard: the machine rolls it
     back by itself unless this laptop then comes in over a new connection. Where the laptop is away at that moment,
     the run ends there as failed: apply again.
+
+    With --lab it is also the preparation: what the machines fetch stays in this laptop's cache, and is written down.
+    Then --offline needs no Internet, neither at the commune nor here; `lienxa cache status` says if all is there.
     """
     _run("apply", **asked)
 
@@ -108,6 +117,7 @@ def _run(
     lab: bool,
     as_json: bool,
     inventories: Path,
+    offline: bool = False,
     failed: bool = False,
     deadline: float | None = None,
     junit: Path | None = None,
@@ -124,21 +134,36 @@ def _run(
             if not wanted:
                 _nothing_left(commune, as_json=as_json)
                 return
-        port = ensure_cache() if action == "apply" else None
-        proxy = f"http://127.0.0.1:{ON_MACHINE_PROXY_PORT}" if port else None
-        sent = requests(target, action, machines=wanted, roles=only, package_proxy=proxy)
-        picture = Picture(sent)
-        begun = time.monotonic()
-        try:
-            follow(target, jobs(sent, port), picture, deadline, as_json=as_json)
-        except KeyboardInterrupt:
-            click.echo(_STILL_ON.format(commune=commune, lab=" --lab" if lab else ""), err=True)
-            raise
-    line = summary(action, commune, picture, time.monotonic() - begun)
+        with _packages(action, target, offline=offline) as (port, sources):
+            proxy = f"http://127.0.0.1:{ON_MACHINE_PROXY_PORT}" if port else None
+            sent = requests(target, action, machines=wanted, roles=only, package_proxy=proxy, package_sources=sources)
+            picture = Picture(sent)
+            begun = time.monotonic()
+            try:
+                follow(target, jobs(sent, port), picture, deadline, as_json=as_json)
+            except KeyboardInterrupt:
+                click.echo(_STILL_ON.format(commune=commune, lab=" --lab" if lab else ""), err=True)
+                raise
+        line = summary(action, commune, picture, time.monotonic() - begun)
+        rehearsed = lab and action == "apply" and not (offline or wanted or only)
+        if rehearsed and exit_code(picture) == DONE:
+            record_rehearsal(target, changed=line["changed"] > 0)
     notes = not_probed(target, sent) if action == "verify" and not (machines or roles) else ()
     _write_reports(junit, html, target, picture)
     _print(action, picture, line, notes, as_json=as_json)
     click.get_current_context().exit(exit_code(picture))
+
+
+@contextmanager
+def _packages(
+    action: Action, target: Target, *, offline: bool
+) -> Iterator[tuple[int | None, Mapping[str, tuple[str, ...]]]]:
+    """The port of this laptop's package cache, for an apply, and where packages come from when it is offline."""
+    if action != "apply":
+        yield None, {}
+        return
+    with cache_in_use(offline=offline) as port:
+        yield port, prepared(target, port).sources() if offline else {}
 
 
 def _look_at_lab(commune: str) -> None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from importlib.resources import files
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from deploy.fleet.kit import Archive
 from deploy.fleet.links import Connection, LinkError, Links, Trouble
@@ -117,10 +117,13 @@ class Conversation:
         self.send(message, body)
         return self.receive()
 
-    def upload(self, archive: Archive, arrived: int) -> Iterator[int]:
-        """Send an archive from byte `arrived` on; yields how many bytes the machine has, up to all of them."""
+    def upload(self, archive: Archive, arrived: int, keep: Literal["no", "too", "only"] = "no") -> Iterator[int]:
+        """Send an archive from byte `arrived` on; yields how many bytes the machine has, up to all of them.
+
+        `keep`: whether it is kept as it is for other machines, too or only.
+        """
         head: Message = {"do": "upload", "name": archive.name, "sha256": archive.sha256, "total": archive.size}
-        head |= {"base": archive.base, "gone": archive.gone}
+        head |= {"base": archive.base, "gone": archive.gone, "keep": keep}
         file = self._opened(archive)
         file.seek(arrived)
         self.send(head | {"offset": arrived, "size": archive.size - arrived})

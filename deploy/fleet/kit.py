@@ -95,10 +95,15 @@ class Kits:
 
     def runtime_names(self) -> dict[str, str]:
         """What `runtime` would be named, by `PYTHON ARCHITECTURE`; nothing is made."""
-        requirements = needed(LOCK.read_text(encoding="utf-8"))
+        requirements = _recipe()
         return {
             f"{python} {arch}": _runtime_name(requirements, python, arch) for python in PYTHONS for arch in PLATFORMS
         }
+
+    def has_runtime(self, python: str, arch: str) -> bool:
+        """Whether that runtime is made already, so that no package index is needed."""
+        name = self.runtime_names().get(f"{python} {arch}")
+        return name is not None and (self.cache / f"{name}.tar.xz").exists()
 
     def content(self) -> Archive:
         """Our own modules as they are now; the same archive as long as this object lives."""
@@ -123,7 +128,7 @@ def runtime(python: str, arch: str, cache: Path) -> Archive:
             f"no kit for Python {python} on {arch}; there are kits for Python {known} on {', '.join(PLATFORMS)}: "
             "install Debian 13 on that machine"
         )
-    requirements = needed(LOCK.read_text(encoding="utf-8"))
+    requirements = _recipe()
     name = _runtime_name(requirements, python, arch)
     path = cache / f"{name}.tar.xz"
     if not path.exists():
@@ -134,6 +139,10 @@ def runtime(python: str, arch: str, cache: Path) -> Archive:
                 path, _tar((file, file.relative_to(target)) for file in _files(target) if _is_needed(file, target))
             )
     return _archive(name, path)
+
+
+def _recipe() -> str:
+    return needed(LOCK.read_text(encoding="utf-8"))
 
 
 def _runtime_name(requirements: str, python: str, arch: str) -> str:

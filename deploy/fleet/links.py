@@ -22,8 +22,9 @@ from types import TracebackType
 from typing import IO, cast
 
 from deploy.fleet.access import Access
+from deploy.inventory.site import LAPTOP_CACHE_PORT
 
-ON_MACHINE_PROXY_PORT = 13142
+ON_MACHINE_PROXY_PORT = LAPTOP_CACHE_PORT
 """Where the laptop's package cache appears on a machine's loopback while a run is on."""
 
 _LONGEST_SOCKET_FOLDER = 60  # a socket's path has at most 107 bytes, and OpenSSH appends 17 while it makes one
@@ -91,14 +92,14 @@ class Links:
             raise self.explain(machine, done.stderr.decode("utf-8", "replace"))
         return done
 
-    def open(self, machine: str, remote: str, forward: int | None = None) -> Connection:
+    def open(self, machine: str, remote: str, forward: int | None = None, options: Sequence[str] = ()) -> Connection:
         """A connection of its own, open as long as `remote` runs.
 
         forward: a port on the laptop's loopback that the machine may reach meanwhile, on its own loopback at any port
         that is free: a connection that dropped may hold its port for minutes. The receiver finds out which it is, and
         the runner's relay brings it to `ON_MACHINE_PROXY_PORT`.
         """
-        options = ["-o", "ControlMaster=no", "-o", "ControlPath=none"]
+        options = ["-o", "ControlMaster=no", "-o", "ControlPath=none", *options]
         if forward is not None:
             options += ["-R", f"127.0.0.1:0:127.0.0.1:{forward}"]
         process = subprocess.Popen(
@@ -185,6 +186,11 @@ class Connection:
         """To the program; writing raises BrokenPipeError once the line has dropped."""
         assert self._process.stdin
         return self._process.stdin
+
+    def hang_up(self) -> None:
+        """Say goodbye from another thread: the program is told that nothing more comes, and ends."""
+        with contextlib.suppress(OSError, ValueError):
+            self.stdin.close()
 
     def end(self, *, at_once: bool = False) -> tuple[int, str]:
         """Close it. The exit code (255: SSH itself failed) and the last that came on standard error.

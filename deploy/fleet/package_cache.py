@@ -34,6 +34,11 @@ cache_replacement_policy heap LFUDA
 visible_hostname lienxa-laptop
 forwarded_for delete
 via off
+# What was revalidated with it on cannot be read again after a restart (Squid 5.7: another key in the file).
+collapsed_forwarding off
+quick_abort_min -1 KB
+range_offset_limit none
+negative_ttl 0 seconds
 shutdown_lifetime 1 seconds
 pinger_enable off
 acl here src 127.0.0.1/32 ::1/128
@@ -54,36 +59,77 @@ refresh_pattern -i /by-hash/ 129600 100% 129600 override-expire ignore-reload ig
 refresh_pattern -i /(InRelease|Release|Release\\.gpg)$ 0 0% 0 refresh-ims
 refresh_pattern -i /(Packages|Sources|Translation-.*)(\\.(gz|xz|bz2))?$ 0 0% 0 refresh-ims
 refresh_pattern . 0 20% 1440
-{parent}"""
+{upstream}"""
+_OFFLINE = """\
+# What is kept is right as it is, and nothing else is there.
+offline_mode on
+never_direct allow all
+"""
 
 
 class CacheError(RuntimeError):
     """The package cache cannot start; the message says why and what to do."""
 
 
-def ensure_cache() -> int:
-    """The port of the running cache on 127.0.0.1; starts it when it is not running. Safe to call from anywhere."""
-    folder = _folder()
+def ensure_cache(*, offline: bool | None = False) -> int:
+    """The port of the running cache on 127.0.0.1; starts it when it is not running. Safe to call from anywhere.
+
+    `offline`: it serves what it has and asks nobody; None: as it is. There is one cache: CacheError while a run uses
+    it the other way.
+    """
+    folder = cache_folder()
     with _locked(folder):
         port = _recorded_port(folder)
         if port is not None and _running(folder) is not None and _answers(port):
-            return port
+            if offline is None or _is_offline(folder) is offline:
+                return port
+            _refuse_while_used(folder, offline=offline)
         _stop(folder)
-        return _start(folder, port)
+        return _start(folder, port, offline=bool(offline))
+
+
+@contextmanager
+def cache_in_use(*, offline: bool | None = False) -> Iterator[int]:
+    """The running cache's port; as long as this lasts, nobody can turn the cache over."""
+    folder = cache_folder()
+    with (folder.parent / "squid.used").open("w") as handle:
+        port = ensure_cache(offline=offline)
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield port
 
 
 def stop_cache() -> None:
     """Stop the cache if it runs. What it holds stays on the disk."""
-    folder = _folder()
+    folder = cache_folder()
     with _locked(folder):
         _stop(folder)
 
 
-def _folder() -> Path:
+def cache_folder() -> Path:
+    """Where the cache lives: `~/.cache/lienxa/squid`, or what LIENXA_PACKAGE_CACHE names."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = base / "lienxa" / "squid"
+    folder = Path(os.environ.get("LIENXA_PACKAGE_CACHE") or base / "lienxa" / "squid").absolute()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _is_offline(folder: Path) -> bool:
+    try:
+        return "\noffline_mode on\n" in (folder / "squid.conf").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def _refuse_while_used(folder: Path, *, offline: bool) -> None:
+    with (folder.parent / "squid.used").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            now, wanted = ("online", "offline") if offline else ("offline", "online")
+            raise CacheError(
+                f"another run is using the package cache {now}, and it cannot be {wanted} at the same time: wait for "
+                "the end of that run"
+            ) from None
 
 
 @contextmanager
@@ -121,12 +167,12 @@ def _seen(folder: Path) -> Path:
     return _SPOOL if os.geteuid() == 0 else folder
 
 
-def _start(folder: Path, port: int | None) -> int:
+def _start(folder: Path, port: int | None, *, offline: bool) -> int:
     program = shutil.which("squid", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if program is None:
         raise CacheError("squid is not installed on this laptop: run `make setup`")
     port = port if port is not None and not _answers(port) else _free_port()
-    _prepare(folder, port)
+    _prepare(folder, port, offline=offline)
     config = str(_seen(folder) / "squid.conf")
     making = subprocess.run(_inside(folder, [program, "-N", "-z", "-f", config]), capture_output=True, check=False)
     if making.returncode != 0:
@@ -161,8 +207,9 @@ def _inside(folder: Path, command: list[str]) -> list[str]:
     return ["unshare", "--mount", "--", "sh", "-c", script, str(folder), str(_SPOOL), *command]
 
 
-def _prepare(folder: Path, port: int) -> None:
-    text = _CONFIG.format(port=port, folder=_seen(folder), disk=DISK_MB, parent=_parent())
+def _prepare(folder: Path, port: int, *, offline: bool) -> None:
+    upstream = _OFFLINE if offline else _parent()
+    text = _CONFIG.format(port=port, folder=_seen(folder), disk=DISK_MB, upstream=upstream)
     config = folder / "squid.conf"
     config.unlink(missing_ok=True)
     config.touch(mode=0o600)  # a parent proxy's password may be in it

@@ -11,9 +11,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from deploy.fleet.confirm import confirm, guard_seconds
 from deploy.fleet.conversation import Conversation, DroppedError, Message, RefusedError, busy, limited
+from deploy.fleet.depot import Depot
 from deploy.fleet.kit import Archive, KitError, Kits
 from deploy.fleet.links import LinkError, Links, Trouble
 from deploy.fleet.patience import Backoff, Patience
@@ -41,6 +43,8 @@ class Job:
     """Start nothing: follow whatever run is on there, whoever began it."""
     guard_seconds: float | None = None
     """How long the machine waits for the confirmation of a change of the way in; None: as the line needs it."""
+    depot: Depot | None = None
+    """Where in the commune it may take its kit from."""
 
     def is_done_by(self, on: Message) -> bool:
         """Whether the run that is on is what this job asks for, begun by whomever."""
@@ -210,7 +214,14 @@ def _send_archive(
         )
     kept = hello["partial"].get(f"{archive.name}.{archive.sha256[:12]}.part", 0)
     shown = -1
-    for arrived in talk.upload(archive, min(kept, archive.size)):
+    keep: Literal["no", "too"] = "no"
+    if job.depot is not None and archive.base is None:  # what only changed is shorter than the way to the depot
+        yield Update(job.machine, State.SENDING, message="taking the kit from the commune's own depot")
+        if job.depot.hand_over(job.machine, talk, archive):
+            progress.hears()
+            return
+        keep = "too" if job.depot.keeps(job.machine) else "no"
+    for arrived in talk.upload(archive, min(kept, archive.size), keep):
         progress.hears()
         percent = 100 * arrived // archive.size
         if percent // 5 > shown:

@@ -6,10 +6,12 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 from deploy.fleet.access import Access
+from deploy.fleet.depot import Depot, lending
 from deploy.fleet.kit import Kits
 from deploy.fleet.links import LinkError, Links, Trouble
 from deploy.fleet.patience import APPLYING, Patience
@@ -46,12 +48,15 @@ def run_fleet(
         hear(Update(job.machine, State.WAITING))
     patience = patience or patience_for(jobs)
     with Links(access) as links, _Crew(links, kits or Kits(), patience) as crew:
-        for wave in waves(jobs):
+        depot = Depot(jobs[0].request.order.site, links) if jobs else None
+        for wave in waves([replace(job, depot=depot) for job in jobs]):
             held = {job.machine: update for job in wave if (update := _held_back(job, access, final))}
             for update in held.values():
                 hear(update)
-            for update in crew.work([job for job in wave if job.machine not in held]):
-                hear(update)
+            left = [job for job in wave if job.machine not in held]
+            with lending(links, *_loan(left, depot, final)):
+                for update in crew.work(left):
+                    hear(update)
     return final
 
 
@@ -69,6 +74,19 @@ def waves(jobs: Sequence[Job]) -> list[list[Job]]:
 def patience_for(jobs: Sequence[Job]) -> Patience:
     """How long machines are waited for, unless somebody says otherwise."""
     return APPLYING if _applies(jobs) else Patience()
+
+
+def _loan(wave: Sequence[Job], depot: Depot | None, final: Mapping[str, Update]) -> tuple[str | None, int | None]:
+    """To which machine the laptop's package cache is lent on behalf of this wave, and its port.
+
+    Not to one that is at work itself, whose own connection lends it, nor to one that is out of reach.
+    """
+    port = next((job.package_port for job in wave if job.package_port is not None), None)
+    machine = depot.machine if depot else None
+    if machine is None or any(job.machine == machine for job in wave):
+        return None, None
+    out = machine in final and final[machine].state is State.UNREACHABLE
+    return (None, None) if out else (machine, port)
 
 
 def _applies(jobs: Sequence[Job]) -> bool:

@@ -17,7 +17,7 @@ from deploy.inventory.addresses import (
 from deploy.inventory.merge import BadOptions, Layer, check_layer, role_options
 from deploy.inventory.models import AddressesFile, CommuneFile, ProvinceFile, ZoneWritten
 from deploy.inventory.problems import BadInventory, Problem, allowed
-from deploy.inventory.role import Catalog, Kind, Options, Purpose
+from deploy.inventory.role import Catalog, Kind, Options, Purpose, Role
 from deploy.inventory.rules import Draft, check_commune, check_province, check_together
 from deploy.inventory.sentences import Place, fit
 from deploy.inventory.yaml_source import Source, read
@@ -206,22 +206,23 @@ class _Reading:
         for name, machine in written.machines.items():
             layers = _layers(*province, written, draft.source, name) if province else (at_commune,)
             if machine.options:
-                self.problems += _machine_layer(layers[-1], name, machine.kind, self.catalog)
+                self.problems += _machine_layer(layers[-1], name, written, self.catalog)
             known: dict[str, Options] = {} if machine.options else here
-            options[name] = self._machine_options(machine.kind, layers, known)
+            roles = self.catalog.of(machine.kind, written.offered_by(name))
+            options[name] = self._machine_options(roles, layers, known)
         return options
 
     def _machine_options(
-        self, kind: Kind, layers: tuple[Layer, ...], known: dict[str, Options]
+        self, roles: tuple[Role, ...], layers: tuple[Layer, ...], known: dict[str, Options]
     ) -> dict[str, Options]:
-        for role in self.catalog.of(kind):
+        for role in roles:
             if role.name in known:
                 continue
             try:
                 known[role.name] = role_options(role, layers)
             except BadOptions as bad:
                 self.problems += bad.problems
-        return {role.name: known[role.name] for role in self.catalog.of(kind) if role.name in known}
+        return {role.name: known[role.name] for role in roles if role.name in known}
 
 
 def _province_layer(province: ProvinceFile, source: Source) -> Layer:
@@ -238,9 +239,10 @@ def _layers(
     )
 
 
-def _machine_layer(layer: Layer, name: str, kind: Kind, catalog: Catalog) -> Iterator[Problem]:
+def _machine_layer(layer: Layer, name: str, written: CommuneFile, catalog: Catalog) -> Iterator[Problem]:
     yield from check_layer(layer, catalog)
-    its_own = catalog.kinds.get(kind, ())
+    kind = written.machines[name].kind
+    its_own = catalog.names(kind, written.offered_by(name))
     for role in layer.options:
         if role in catalog.roles and role not in its_own:
             message = f"machine {name} ({kind}) has no role {role}{allowed(role, its_own)}"

@@ -249,10 +249,21 @@ class MailWritten(Written):
     server: str | None = Field(None, description="The machine that serves mail, for mode local.")
 
 
+class PackagesWritten(Written):
+    """The commune's package cache."""
+
+    server: str | None = Field(
+        None,
+        description="The machine that keeps packages for all the others: the gateway or a server. "
+        "Default: the gateway.",
+    )
+
+
 class ServicesWritten(Written):
     """What the commune offers its people beyond the network."""
 
     mail: MailWritten | None = Field(None, description="Official mail.")
+    packages: PackagesWritten = Field(PackagesWritten(), description="The package cache of the commune's machines.")
 
 
 class PersonWritten(Written):
@@ -274,6 +285,12 @@ class CommuneFile(Written):
     services: ServicesWritten = Field(ServicesWritten(), description="What the commune offers its people.")
     people: tuple[PersonWritten, ...] = Field((), description="The officials.")
     options: OptionsByRole = Field({}, description="Options of roles, for every machine of this commune.")
+
+    def offered_by(self, machine: str) -> frozenset[str]:
+        """The services that a machine offers, by their names in `services`."""
+        named = self.services.packages.server
+        its_own = machine == named if named else self.machines[machine].kind is Kind.GATEWAY
+        return frozenset({"packages"}) if its_own else frozenset()
 
 
 class ZoneGiven(Written):

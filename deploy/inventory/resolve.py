@@ -108,7 +108,11 @@ def _gateway(written: CommuneFile) -> tuple[str, MachineWritten]:
 def _machines(
     commune: Commune, zones: tuple[SiteZone, ...], domain: str, catalog: Catalog
 ) -> tuple[SiteMachine, ...]:
-    ports = {kind: _ports(kind, zones, catalog) for kind in Kind}
+    roles = {
+        name: catalog.names(machine.kind, commune.file.offered_by(name))
+        for name, machine in commune.file.machines.items()
+    }
+    ports = {names: _ports(names, zones, catalog) for names in set(roles.values())}
     addresses: dict[str, IPv4Address] = {name: given[1] for name, given in commune.plan.given.addresses.items()}
     gateway, machine = _gateway(commune.file)
     home = _home(machine, zones)
@@ -123,8 +127,8 @@ def _machines(
             fqdn=f"{name}.{domain}",
             what=machine.what,
             debian=str(machine.debian) if machine.debian else None,
-            roles=tuple(catalog.kinds.get(machine.kind, ())),
-            ports=ports[machine.kind],
+            roles=roles[name],
+            ports=ports[roles[name]],
         )
         for name, machine in commune.file.machines.items()
     )
@@ -141,7 +145,7 @@ def _home(gateway: MachineWritten, zones: tuple[SiteZone, ...]) -> SiteZone:
     return zones[0]
 
 
-def _ports(kind: Kind, zones: tuple[SiteZone, ...], catalog: Catalog) -> tuple[SitePort, ...]:
+def _ports(roles: tuple[str, ...], zones: tuple[SiteZone, ...], catalog: Catalog) -> tuple[SitePort, ...]:
     return tuple(
         SitePort(
             role=role.name,
@@ -152,7 +156,7 @@ def _ports(kind: Kind, zones: tuple[SiteZone, ...], catalog: Catalog) -> tuple[S
             probe=port.probe,
             from_support=port.from_support,
         )
-        for role in catalog.of(kind)
+        for role in (catalog.roles[name] for name in roles)
         for port in role.ports
     )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -113,7 +113,19 @@ class Catalog:
 
     roles: Mapping[str, Role]
     kinds: Mapping[Kind, tuple[str, ...]]
+    services: Mapping[str, str] = field(default_factory=dict)
+    """The role that offers a service of the commune, by the service's name in `services:`. One machine has it: that
+    which the inventory names, else the gateway."""
 
-    def of(self, kind: Kind) -> tuple[Role, ...]:
-        """The roles of a kind of machine, in order."""
-        return tuple(self.roles[name] for name in self.kinds.get(kind, ()))
+    def names(self, kind: Kind, offered: Collection[str] = ()) -> tuple[str, ...]:
+        """The roles of a machine of that kind that offers these services, in order.
+
+        A service's role that needs no other comes first: what it offers can then be used by the others.
+        """
+        extra = [role for service, role in self.services.items() if service in offered]
+        first = [role for role in extra if not self.roles[role].needs]
+        return (*first, *self.kinds.get(kind, ()), *(role for role in extra if role not in first))
+
+    def of(self, kind: Kind, offered: Collection[str] = ()) -> tuple[Role, ...]:
+        """The same as cards."""
+        return tuple(self.roles[name] for name in self.names(kind, offered))

@@ -324,6 +324,21 @@ def _fixed_address(uplink: UplinkWritten, prefix: IPv4Network) -> dict[str, str]
     return {}
 
 
+def _packages(draft: Draft) -> Iterator[Problem]:
+    server = draft.file.services.packages.server
+    fit = [name for name, machine in draft.file.machines.items() if machine.kind in {Kind.GATEWAY, Kind.SERVER}]
+    if server is None or server in fit:
+        return
+    at = ("services", "packages", "server")
+    if server not in draft.names("machines"):
+        message = f"services.packages.server: there is no machine '{server}'{allowed(server, fit)}"
+        yield draft.problem(at, message)
+    elif server in draft.file.machines:
+        kind = draft.file.machines[server].kind
+        message = f"services.packages.server: {server} is of kind {kind}, not gateway or server{allowed(server, fit)}"
+        yield draft.problem(at, message)
+
+
 def _services(draft: Draft) -> Iterator[Problem]:
     mail = draft.file.services.mail
     if mail is None:
@@ -376,5 +391,6 @@ RULES: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     _ports,
     _uplinks,
     _services,
+    _packages,
     _people,
 )

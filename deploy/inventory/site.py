@@ -9,6 +9,13 @@ from pydantic import BaseModel, ConfigDict
 
 from deploy.inventory.role import Kind, Purpose
 
+PACKAGES = "package cache"
+"""Purpose of the port where the commune's machines fetch packages; see `Site.service`."""
+KIT = "lienxa's kit"
+"""Purpose of the port where they fetch what lienxa itself needs."""
+LAPTOP_CACHE_PORT = 13142
+"""Where the laptop's package cache appears on a machine's loopback while a run is on."""
+
 
 class Frozen(BaseModel):
     """Plain data that nobody changes after it was made."""
@@ -150,6 +157,24 @@ class Site(Frozen):
     def gateway(self) -> SiteMachine:
         """The commune's gateway; the loader refuses a commune without one."""
         return next(machine for machine in self.machines if machine.kind is Kind.GATEWAY)
+
+    def service(self, purpose: str, user: SiteMachine) -> tuple[SiteMachine, str] | None:
+        """Which machine offers a service to `user`, and where, as `address:port`; None where nobody does.
+
+        `purpose` is that of a port on some role's card. The gateway is met at its side in the user's zone, a machine
+        meets itself on its loopback.
+        """
+        for machine in self.machines:
+            for port in machine.ports:
+                if port.purpose != purpose:
+                    continue
+                if machine.name == user.name:
+                    return machine, f"127.0.0.1:{port.number}"
+                if user.zone in port.zones:
+                    near = machine.kind is Kind.GATEWAY
+                    address = self.zone(user.zone).gateway if near else machine.address
+                    return machine, f"{address}:{port.number}"
+        return None
 
 
 _Thing = TypeVar("_Thing", SiteZone, SiteMachine)

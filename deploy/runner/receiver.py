@@ -26,9 +26,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 UNIT = "lienxa-run.service"
+KIT_SOCKET = "lienxa-kit.socket"
 KEPT_CONTENTS = 2
+KEPT_ARCHIVES = 4
 _DESCRIPTION = "lienxa run "
 _CHUNK = 1 << 16
+_FETCH_SECONDS = 15.0
 _LOOK_SECONDS = 0.05
 _UNIT_LOOK_SECONDS = 2.0
 _LEAVING_SECONDS, _LEAVING_LOOK_SECONDS = 10.0, 0.05
@@ -90,6 +93,8 @@ class Machine:
     def __init__(self, root: Path = Path("/")) -> None:
         self.base = root / "var/lib/lienxa"
         self.kits = self.base / "kit"
+        self.kept = root / "var/cache/lienxa/kit"
+        """Archives as they came, for other machines: no secret is in them, and anybody may read them."""
         self.journals = self.base / "journal"
         self.requests = root / "run/lienxa"
         self.latest = self.requests / "latest.json"
@@ -97,7 +102,7 @@ class Machine:
         self.lent_port = self.requests / "package-port"
         """Where the laptop's package cache is found at the moment; the runner's relay reads it."""
         self.guard_seconds = self.requests / "guard-seconds"
-        """How long a change of the way in waits for the laptop that follows, by its line; the runner's guard reads it."""
+        """How long a change of the way in waits for the laptop that follows; the runner's guard reads it."""
         self.root = root
 
     def prepare(self) -> None:
@@ -200,6 +205,8 @@ def hello(machine: Machine, _line: Line, message: Message) -> Message:
             path.name for path in machine.kits.iterdir() if path.is_dir() and not path.name.startswith(".")
         ),
         "partial": {path.name: path.stat().st_size for path in machine.kits.glob("*.part")},
+        "kept": sorted(path.name for path in machine.kept.glob("*.tar.xz")),
+        "hands_out": _run("systemctl", "is-active", "--quiet", KIT_SOCKET).returncode == 0,
         "holder": machine.holder(),
         "running": running,
         "at_work": machine.at_work(running),
@@ -228,7 +235,8 @@ def upload(machine: Machine, line: Line, message: Message) -> Message:
     With `base`, it holds what is new or other than in that kit, which is here; without the files in `gone`.
     """
     name, sha256, total, offset = _plain(message["name"]), message["sha256"], message["total"], message["offset"]
-    if (machine.kits / name).is_dir():  # a connection that had dropped has brought the rest of it meanwhile
+    here = (machine.kits / name).is_dir()
+    if here and message.get("keep") != "only":  # a connection that had dropped has brought the rest of it meanwhile
         return {"installed": name}
     part = _own_part(machine.kits / part_name(name, sha256))
     with part.open("ab") as file:
@@ -250,9 +258,38 @@ def upload(machine: Machine, line: Line, message: Message) -> Message:
         raise RefusedError(
             f"{name} arrived damaged (SHA-256 {found[:12]}…); it has been thrown away and is sent again"
         )
-    base = message.get("base")
-    install(part, machine.kits / name, machine.kits / _plain(base) if base else None, message.get("gone", ()))
+    if message.get("keep", "no") != "no":
+        keep(machine, part, name, sha256)
+    if message.get("keep") != "only":
+        base = message.get("base")
+        install(part, machine.kits / name, machine.kits / _plain(base) if base else None, message.get("gone", ()))
     part.unlink(missing_ok=True)
+    return {"installed": name}
+
+
+def fetch(machine: Machine, _line: Line, message: Message) -> Message:
+    """Take an archive from another machine of the commune. Whatever that one sends: the hash came by SSH."""
+    from urllib.request import ProxyHandler, build_opener  # noqa: PLC0415 slow to import, seldom needed
+
+    name, sha256, total = _plain(message["name"]), message["sha256"], message["total"]
+    digest = hashlib.sha256()
+    handle, path = tempfile.mkstemp(prefix=".fetched-", dir=machine.kits)
+    try:
+        with (
+            os.fdopen(handle, "wb") as file,
+            build_opener(ProxyHandler({})).open(message["url"], timeout=_FETCH_SECONDS) as source,
+        ):
+            while total >= 0 and (piece := source.read(_CHUNK)):
+                total -= len(piece)
+                digest.update(piece)
+                file.write(piece)
+        if total or digest.hexdigest() != sha256:
+            return {"fetched": False, "why": "it is not what it has to be"}
+        install(Path(path), machine.kits / name)
+    except (OSError, ValueError, EOFError) as problem:
+        return {"fetched": False, "why": str(problem)}
+    finally:
+        Path(path).unlink(missing_ok=True)
     return {"installed": name}
 
 
@@ -357,6 +394,7 @@ REQUESTS: dict[str, Callable[[Machine, Line, Message], Message]] = {
     "hello": hello,
     "begin": begin,
     "upload": upload,
+    "fetch": fetch,
     "start": start,
     "follow": follow,
     "stop": stop,
@@ -413,6 +451,22 @@ class Tail:
 def part_name(name: str, sha256: str) -> str:
     """The file that collects an archive; another laptop's differently packed one collects elsewhere."""
     return f"{name}.{sha256[:12]}.part"
+
+
+def keep(machine: Machine, archive: Path, name: str, sha256: str) -> None:
+    """A copy for the other machines; old ones go."""
+    for folder in (machine.kept.parent, machine.kept):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
+    target = machine.kept / f"{name}.{sha256[:12]}.tar.xz"
+    new = target.with_suffix(".part")
+    shutil.copyfile(archive, new)
+    new.chmod(0o644)
+    new.replace(target)
+    for kind in ("content-*", "runtime-*"):
+        found = sorted(machine.kept.glob(kind), key=lambda path: path.stat().st_mtime, reverse=True)
+        for old in found[KEPT_ARCHIVES:]:
+            old.unlink(missing_ok=True)
 
 
 def install(archive: Path, target: Path, base: Path | None = None, gone: Sequence[str] = ()) -> None:

@@ -83,6 +83,8 @@ class Paths:
 _APT_CONFIG = """\
 Acquire::http::Proxy "{proxy}";
 Acquire::https::Proxy "{proxy}";
+Acquire::http::Proxy-Auto-Detect "";
+Acquire::https::Proxy-Auto-Detect "";
 // The relay waits for a laptop that is away, and hangs up as soon as it is back on another connection.
 Acquire::http::Timeout "{away}";
 Acquire::https::Timeout "{away}";
@@ -274,8 +276,13 @@ class _Run:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Only for APT: a proxy in the environment would also be taken by what the roles install and start.
         config = folder / "apt.conf"
-        config.write_text(_APT_CONFIG.format(proxy=f"http://127.0.0.1:{port}", away=int(AWAY)), encoding="utf-8")
-        return {**ENVIRONMENT, "APT_CONFIG": str(config)}
+        text = _APT_CONFIG.format(proxy=f"http://127.0.0.1:{port}", away=int(AWAY))
+        if lines := self._request.package_sources.get(debian_release(), ()):
+            sources = folder / "sources.list"
+            sources.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            text += f'Dir::Etc::SourceList "{sources}";\nDir::Etc::SourceParts "-";\n'
+        config.write_text(text, encoding="utf-8")
+        return {**ENVIRONMENT, "APT_CONFIG": str(config), "LIENXA_PACKAGES": f"127.0.0.1:{port}"}
 
 
 class _StateKeeper:
@@ -321,6 +328,15 @@ def _counted(counts: Counts, performed: Performed) -> Counts:
         changed=counts.changed + (performed.status in {"changed", "would_change"}),
         failed=counts.failed + (performed.status == "failed"),
     )
+
+
+def debian_release(file: Path = Path("/etc/os-release")) -> str:
+    """This machine's Debian release, `13`; empty where it has none."""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        key, _, value = line.partition("=")
+        if key == "VERSION_ID":
+            return value.strip('"')
+    return ""
 
 
 def _need_room(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import secrets
 import shlex
@@ -40,6 +41,16 @@ def _behind_gateway(site: Site, machine: SiteMachine, options: Options) -> list[
 
 def _with_keys(site: Site, machine: SiteMachine, options: Options) -> list[str]:
     return [site.support.user] if site.support.keys else []
+
+
+def _package_caches(site: Site, machine: SiteMachine, options: Options) -> list[str]:
+    cache = tasks.package_cache(site, machine, options) or options.package_cache
+    return [cache] if cache and cache != "direct" else []
+
+
+def _of_the_commune(site: Site, machine: SiteMachine, options: Options) -> list[str]:
+    cache = tasks.package_cache(site, machine, options)
+    return [cache] if cache else []
 
 
 def _in_a_lab(site: Site, machine: SiteMachine, options: Options) -> list[str]:
@@ -196,10 +207,39 @@ def test_upgrade_window(host: Host, options: Options, timer: str) -> None:
     assert "Persistent=yes" in said
 
 
-@each(lambda site, machine, options: [options.package_cache] if options.package_cache else [])
+@pytest.mark.next_step(
+    "Does squid run on the cache's machine? `/usr/local/lib/lienxa/package-proxy` says how APT goes."
+)
+@each(lambda site, machine, options: _package_caches(site, machine, options))
 def test_package_cache(host: Host, cache: str) -> None:
     """{machine} fetches packages through {cache}."""
-    assert cache in host.check_output("env -u APT_CONFIG apt-config dump Acquire::http::Proxy")
+    said = host.check_output("env -u APT_CONFIG apt-config dump Acquire::http::Proxy-Auto-Detect")
+    if "Auto-Detect" in said:
+        # As the user that APT fetches as.
+        said = host.check_output("setpriv --reuid=_apt --clear-groups %s http://example.invalid/", tasks.FIND_CACHE)
+    else:
+        said = host.check_output("env -u APT_CONFIG apt-config dump Acquire::http::Proxy")
+    assert cache in said
+
+
+@pytest.mark.needs("base.test_package_cache")
+@each(_of_the_commune)
+def test_package_list_from_the_cache(host: Host, cache: str) -> None:
+    """{machine} is given its package lists by the commune's cache at {cache}, if it has them."""
+    form = "$(BASE_URI)InRelease"
+    urls = host.check_output(
+        "env -u APT_CONFIG apt-get indextargets --format %s 'Created-By: Packages'", form
+    ).split()
+    assert urls, "APT has no package source"
+    for url in set(urls):
+        connection = http.client.HTTPConnection(cache, timeout=5)
+        # RFC 9111, section 5.2.1: whatever its age, and without asking the mirror, which may be out of reach.
+        connection.request("GET", url, headers={"Cache-Control": "only-if-cached, max-stale=315360000"})
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        assert answer.status in {http.client.OK, http.client.GATEWAY_TIMEOUT}, f"{url}: {answer.status}"
+        assert answer.status != http.client.OK or b"SHA256:" in text, url
 
 
 @pytest.mark.next_step("On {machine}: `systemctl --failed`; a unit that is not ours may be disabled, or mended.")

@@ -53,6 +53,7 @@ class Options(BaseOptions):
     )
     package_cache: str | None = Field(
         default=None,
-        pattern=r"^http://[A-Za-z0-9.\-\[\]:]+:[0-9]+/?$",
-        description="HTTP proxy through which APT fetches packages, `http://host:port`. Default: none, directly.",
+        pattern=r"^(direct|http://[A-Za-z0-9.\-\[\]:]+:[0-9]+/?)$",
+        description="HTTP proxy through which APT fetches packages, `http://host:port`, or `direct`. Default: the "
+        "commune's own cache while it answers, else directly.",
     )

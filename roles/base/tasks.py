@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from deploy.inventory.role import Kind
+from deploy.inventory.site import PACKAGES, Site, SiteMachine
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, packages, place, unit
 from deploy.runner.operations.accounts import account, authorized_keys, console_password
@@ -18,6 +19,7 @@ TIME = "/etc/chrony/sources.d/lienxa.sources"
 JOURNAL = "/etc/systemd/journald.conf.d/lienxa.conf"
 UPGRADES = "/etc/apt/apt.conf.d/52lienxa-upgrades"
 CACHE = "/etc/apt/apt.conf.d/30lienxa-cache"
+FIND_CACHE = "/usr/local/lib/lienxa/package-proxy"
 RESTARTS = "/etc/needrestart/conf.d/lienxa.conf"
 FETCH_TIMER = "/etc/systemd/system/apt-daily.timer.d/lienxa.conf"
 UPGRADE_TIMER = "/etc/systemd/system/apt-daily-upgrade.timer.d/lienxa.conf"
@@ -91,13 +93,26 @@ def _support(ctx: Context[Options]) -> None:
     place(ctx, SSHD, validate=CHECK_SSHD)
 
 
-def _upgrades(ctx: Context[Options]) -> None:
-    place(ctx, UPGRADES, validate=CHECK_APT)
-    place(ctx, RESTARTS, validate=CHECK_RESTARTS)
-    if ctx.options.package_cache:
+def package_cache(site: Site, machine: SiteMachine, options: Options) -> str | None:
+    """`address:port` of the commune's own package cache where this machine uses it, else None."""
+    offered = site.service(PACKAGES, machine)
+    return offered[1] if offered and options.package_cache is None else None
+
+
+def _package_cache(ctx: Context[Options]) -> None:
+    own = package_cache(ctx.site, ctx.machine, ctx.options)
+    if own:
+        place(ctx, FIND_CACHE, mode="0755", values={"cache": own}, validate="sh -n {}")
+    if own or ctx.options.package_cache:
         place(ctx, CACHE, validate=CHECK_APT)
     else:
         absent(CACHE)
+
+
+def _upgrades(ctx: Context[Options]) -> None:
+    place(ctx, UPGRADES, validate=CHECK_APT)
+    place(ctx, RESTARTS, validate=CHECK_RESTARTS)
+    _package_cache(ctx)
     place(ctx, FETCH_TIMER, values={"at": ctx.options.upgrades_at})
     # Once everything that this evening brings has been fetched.
     install_at = later(ctx.options.upgrades_at, ctx.options.upgrades_spread)

@@ -15,7 +15,7 @@ from deploy.inventory.site import (
     Support,
     Upstream,
 )
-from deploy.site import KINDS, ROLES
+from deploy.site import CATALOG, ROLES
 
 ZONES = {
     "server": (10, Purpose.SERVER),
@@ -82,6 +82,10 @@ def _zone(number: int, name: str, trunk: bool, ipv6: bool) -> SiteZone:
     )
 
 
+def _roles(kind: Kind) -> tuple[str, ...]:
+    return CATALOG.names(kind, {"packages"} if kind is Kind.GATEWAY else ())
+
+
 def _machine(zones: tuple[SiteZone, ...], number: int, name: str, kind: Kind, zone: str) -> SiteMachine:
     network = next(one.network for one in zones if one.name == zone)
     return SiteMachine(
@@ -91,7 +95,7 @@ def _machine(zones: tuple[SiteZone, ...], number: int, name: str, kind: Kind, zo
         address=network[1] if kind is Kind.GATEWAY else network[10 + number],
         mac=None if kind is Kind.GATEWAY else f"02:00:00:00:00:{number:02x}",
         fqdn=f"{name}.xa-mau.gialai.gov.vn",
-        roles=KINDS[kind],
+        roles=_roles(kind),
         ports=tuple(
             SitePort(
                 role=role,
@@ -102,7 +106,7 @@ def _machine(zones: tuple[SiteZone, ...], number: int, name: str, kind: Kind, zo
                 probe=port.probe,
                 from_support=port.from_support,
             )
-            for role in KINDS[kind]
+            for role in _roles(kind)
             for port in ROLES[role].ports
         ),
     )

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def test_mistakes_are_said_with_file_and_line_and_end_with_2(inventories: Path) 
         (("check", "--explain", "base"), "--explain needs the commune"),
         (("check", SLUG, "--explain", "nothing"), "there is nothing at 'nothing' to explain"),
         (("plan", SLUG, "--machine", "gw9"), "there is no machine 'gw9'; there is: gw1, srv1"),
-        (("apply", SLUG, "--role", "netwrok"), "there is no role 'netwrok'; there is: base"),
+        (("apply", SLUG, "--role", "netwrok"), "there is no role 'netwrok'; there is: cache, base"),
         (("apply",), "Missing argument 'COMMUNE'"),
         (("new", "xa khong co"), "xa khong co"),
         (("secrets", "show", SLUG, "base.nothing"), "has no base.nothing"),
@@ -274,7 +275,7 @@ def fleet(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Job]]:
                 raise error
 
         monkeypatch.setattr(runs, "run_fleet", run_fleet)
-        monkeypatch.setattr(runs, "ensure_cache", lambda: 3128)
+        monkeypatch.setattr(runs, "cache_in_use", lambda *, offline: nullcontext(3128))
         return jobs
 
     return play

@@ -16,6 +16,7 @@ from deploy.inventory.record import plan_addresses, write_plan
 from deploy.inventory.resolve import Resolved, SshHost, resolve
 from deploy.inventory.role import Purpose
 from deploy.inventory.schema import schemas
+from deploy.inventory.site import PACKAGES
 from deploy.inventory.yaml_source import parse
 from deploy.site import CATALOG
 
@@ -276,10 +277,33 @@ def test_the_gateway_stands_where_it_is_written_else_with_the_servers(folder: Pa
 def test_ports_come_from_the_cards_with_the_names_of_zones(folder: Path) -> None:
     site = resolved(folder).site
     for machine in site.machines:
-        cards = [(role.name, port) for role in CATALOG.of(machine.kind) for port in role.ports]
+        cards = [(role.name, port) for role in map(CATALOG.roles.__getitem__, machine.roles) for port in role.ports]
         assert [(port.role, port.number) for port in machine.ports] == [(role, port.number) for role, port in cards]
         for port, (_, card) in zip(machine.ports, cards, strict=True):
             assert port.zones == tuple(sorted(zone.name for zone in site.zones if zone.purpose in card.zones))
+
+
+@pytest.mark.parametrize(("written", "where"), [("", "gw1"), ("services: {packages: {server: srv1}}\n", "srv1")])
+def test_the_package_cache_is_where_the_inventory_says_else_on_the_gateway(
+    folder: Path, written: str, where: str
+) -> None:
+    edit(folder, ("uplinks:", f"{written}uplinks:"))
+    both = resolved(folder)
+    assert [m.name for m in both.site.machines if "cache" in m.roles] == [where]
+    assert both.site.machine(where).roles[0] == "cache", "what follows could not use it"
+    assert [name for name, options in both.options.items() if "cache" in options] == [where]
+
+
+def test_a_service_is_met_where_the_user_stands(folder: Path) -> None:
+    edit(folder, ("  vp01:", "  kh01: {kind: unmanaged, zone: wireless}\n  vp01:"))
+    site = resolved(folder).site
+    offered = {machine.name: site.service(PACKAGES, machine) for machine in site.machines}
+    assert {name: each and each[1] for name, each in offered.items()} == {
+        "gw1": "127.0.0.1:3128",
+        "srv1": f"{site.zone('server').gateway}:3128",
+        "vp01": f"{site.zone('office').gateway}:3128",
+        "kh01": None,
+    }
 
 
 def test_a_machine_as_the_roles_see_it(folder: Path) -> None:

@@ -159,7 +159,7 @@ def test_what_systemd_says_is_understood() -> None:
 )
 def test_packages(said: dict[type, Any], state: PackageStates, expected: list[str]) -> None:
     said[PackageFact] = state
-    assert _summaries(apt._packages._inner(names=("a", "b"))) == expected
+    assert _summaries(apt._packages._inner(names=("a", "b"), cache="")) == expected
 
 
 def test_what_dpkg_says_is_understood() -> None:
@@ -199,9 +199,10 @@ def test_a_path_that_is_none_of_the_machine_is_refused(said: dict[type, Any], pa
     "script",
     [
         apt._INSTALL.format(
-            stamp="/x/y", stamp_folder="/x", guard="/g", mark="'# m'",
-            install=apt._GET.format(update="update\n", names="a b"),
+            stamp="/x/y", stamp_folder="/x", guard="/g", mark="'# m'", cache="''",
+            install=apt._GET.format(update=apt._UPDATE, names="a b"),
         ),
+        apt._KEEP.format(cache="10.0.0.1:3128", mark=apt._KEPT),
         systemd._START.format(unit="x", verb="start", settle="sleep 0.3\n", otherwise="failed"),
         systemd._START.format(unit="x", verb="start", settle="", otherwise='[ "$state" = inactive ] || failed'),
         files._WRITE.format(

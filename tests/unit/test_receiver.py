@@ -54,6 +54,44 @@ def test_a_cut_upload_goes_on_at_its_byte(machine: Machine) -> None:
     assert _talk(machine, _upload("content-1", body, offset=300))[-1] == {"installed": "content-1"}
 
 
+def test_an_archive_is_kept_for_others_and_anybody_may_read_it(machine: Machine) -> None:
+    body = _archive({"a": b"1"})
+    (head, rest) = _upload("content-1", body)
+    assert _talk(machine, (head | {"keep": "only"}, rest))[-1] == {"installed": "content-1"}
+    (kept,) = machine.kept.iterdir()
+    assert kept.name == f"content-1.{hashlib.sha256(body).hexdigest()[:12]}.tar.xz"
+    assert (kept.read_bytes(), kept.stat().st_mode & 0o777) == (body, 0o644)
+    assert list(machine.kits.iterdir()) == []
+
+
+def test_of_the_kept_archives_old_ones_go(machine: Machine) -> None:
+    for number in range(receiver.KEPT_ARCHIVES + 3):
+        (head, rest) = _upload(f"content-{number}", _archive({"a": str(number).encode()}))
+        _talk(machine, (head | {"keep": "too"}, rest))
+    assert len(list(machine.kept.iterdir())) == receiver.KEPT_ARCHIVES
+
+
+@pytest.mark.parametrize("sent", ["right", "damaged", "longer", "nothing"])
+def test_what_another_machine_hands_out_counts_by_its_hash(machine: Machine, tmp_path: Path, sent: str) -> None:
+    body = _archive({"a": os.urandom(500)})
+    served = {"right": body, "damaged": bytes(len(body)), "longer": body + b"x", "nothing": b""}[sent]
+    (tmp_path / "served").write_bytes(served)
+    url = (tmp_path / "served").as_uri()
+    head = {"do": "fetch", "name": "content-1", "sha256": hashlib.sha256(body).hexdigest(), "total": len(body)}
+    answer = _talk(machine, (head | {"url": url}, b""))[-1]
+    if sent == "right":
+        assert answer == {"installed": "content-1"}
+        assert [path.name for path in machine.kits.iterdir()] == ["content-1"]
+    else:
+        assert answer["fetched"] is False
+        assert list(machine.kits.iterdir()) == []
+
+
+def test_a_depot_that_does_not_answer_is_no_error(machine: Machine) -> None:
+    head = {"do": "fetch", "name": "content-1", "sha256": "0" * 64, "total": 1, "url": "http://127.0.0.1:1/x"}
+    assert _talk(machine, (head, b""))[-1]["fetched"] is False
+
+
 def test_a_kit_that_a_dropped_connection_brought_meanwhile_is_not_taken_again(machine: Machine) -> None:
     body = _archive({"a": b"1"})
     _talk(machine, _upload("content-1", body))

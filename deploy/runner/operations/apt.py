@@ -8,6 +8,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Unpack
 
+from deploy.inventory.site import PACKAGES
 from deploy.runner.context import Context
 from deploy.runner.operations.script import Arguments, Reason, Script
 from deploy.runner.pyinfra_api import FactBase, OperationMeta, StringCommand, host, operation
@@ -23,7 +24,21 @@ def packages(ctx: Context, *extra: str, **arguments: Unpack[Arguments]) -> Opera
     """Make the card's packages (and `extra` ones) be installed; their services are not started by that."""
     wanted = tuple(dict.fromkeys((*ctx.role.packages, *extra)))
     arguments.setdefault("name", f"Packages of {ctx.role.name}")
-    return _packages(names=wanted, **arguments)
+    return _packages(names=wanted, cache=_cache(ctx), **arguments)
+
+
+def keep_fetched(ctx: Context, **arguments: Unpack[Arguments]) -> OperationMeta:
+    """Make the commune's cache on this machine have what the machine has fetched before it was there.
+
+    Package lists, and what the cache itself depends on. Done once, right after the cache was installed.
+    """
+    arguments.setdefault("name", "What was fetched before is in the cache")
+    return _keep_fetched(cache=_cache(ctx), **arguments)
+
+
+def _cache(ctx: Context) -> str:
+    offered = ctx.site.service(PACKAGES, ctx.machine)
+    return offered[1] if offered else ""
 
 
 @dataclass(frozen=True)
@@ -77,9 +92,28 @@ class PackageFact(FactBase[PackageStates]):
 _INSTALL = """\
 set -eu
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 APT_LISTCHANGES_FRONTEND=none
+cache={cache} beside=
+listens() {{ timeout 2 bash -c ": </dev/tcp/${{1%:*}}/${{1##*:}}" 2>/dev/null; }}
+answers() {{
+    # Any answer will do. The question also makes it look whether the laptop's cache is there by now.
+    timeout 10 bash -c "exec 3<>/dev/tcp/${{1%:*}}/${{1##*:}} && echo 'GET http://anybody.invalid/dists/ HTTP/1.0
+' >&3 && read -r said <&3" 2>/dev/null
+}}
+way() {{
+    # The commune's cache, what the run brings with it, or none; not what the machine uses at other times. The cache
+    # is given up after a while, what the run brings waits for a laptop that is away.
+    if [ -n "$cache" ] && [ -z "$beside" ] && answers "$cache"; then
+        echo "-o Acquire::http::Proxy=http://$cache/ -o Acquire::http::Timeout=120 -o Acquire::Retries=10"
+    elif listens "$LIENXA_PACKAGES"; then echo "-o Acquire::http::Proxy=http://$LIENXA_PACKAGES/"
+    else echo "-o Acquire::http::Proxy=DIRECT"; fi
+}}
 apt() {{
-    # -c: read last, so that the run's proxy and retries win over those of the machine's own.
-    apt-get -y -q -o Acquire::Retries=3 ${{APT_CONFIG:+-c "$APT_CONFIG"}} -o DPkg::Lock::Timeout=300 \\
+    # -c: read after the machine's own settings. Only the lists that installing needs, and whole: what other machines
+    # have fetched is in the cache.
+    # shellcheck disable=SC2046
+    apt-get -y -q -o Acquire::Retries=3 ${{APT_CONFIG:+-c "$APT_CONFIG"}} ${{LIENXA_PACKAGES:+$(way)}} \\
+        -o Acquire::Languages=none -o Acquire::PDiffs=false -o APT::Get::List-Cleanup=false \\
+        -o Acquire::IndexTargets::deb-src::Sources::DefaultEnabled=false -o DPkg::Lock::Timeout=300 \\
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 "$@" </dev/null
 }}
 update() {{
@@ -110,9 +144,34 @@ if [ -n "$(ls /var/lib/dpkg/updates/)" ] || dpkg --audit | grep -q .; then
     dpkg --force-confdef --force-confold --configure -a </dev/null
 fi
 {install}"""
+_KEPT = "/var/spool/squid/.lienxa-kept"
+_KEEP = """\
+set -eu
+scratch=$(mktemp -d /var/lib/apt/lienxa-keep.XXXXXX)
+trap 'rm -rf -- "$scratch"' EXIT
+mkdir -p "$scratch/lists/partial" "$scratch/archives/partial"
+chmod -R a+rX -- "$scratch"
+chown -R _apt -- "$scratch/lists/partial" "$scratch/archives/partial"
+apt() {{
+    apt-get -y -q ${{APT_CONFIG:+-c "$APT_CONFIG"}} -o Acquire::http::Proxy=http://{cache}/ \\
+        -o Acquire::http::Proxy-Auto-Detect= -o Acquire::Languages=none \\
+        -o Acquire::http::Timeout=120 -o Acquire::Retries=3 \\
+        -o Acquire::IndexTargets::deb-src::Sources::DefaultEnabled=false \\
+        -o Dir::State::Lists="$scratch/lists" -o Dir::Cache::Archives="$scratch/archives" "$@" </dev/null
+}}
+apt update
+installed=$(zcat -f /var/log/apt/history.log* | sed -n 's/^Install: //p' | sed 's/([^)]*)//g; s/,/ /g')
+again() {{ apt --reinstall --no-install-recommends --download-only install "$@"; }}
+# Some may be gone from the lists since; the others still count.
+# shellcheck disable=SC2086
+again $installed || for name in $installed; do again "$name" || :; done
+touch {mark}
+"""
+_UPDATE = "update || { beside=yes; update; }\n"
 _GET = """\
 {update}if ! apt install --no-install-recommends -- {names}; then
-    # Lists that are older than the mirror name files that are gone: once more with new ones.
+    # Lists that are older than the mirror name files that are gone, a cache may be broken: once more, without both.
+    beside=yes
     update
     apt install --no-install-recommends -- {names}
 fi
@@ -120,16 +179,42 @@ fi
 
 
 @operation()
-def _packages(names: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+def _packages(names: tuple[str, ...], cache: str) -> Generator[StringCommand, None, None]:
     now = host.get_fact(PackageFact, names=names)
     missing = [name for name in names if name not in now.installed]
     if missing or now.interrupted:
-        yield _install(missing, fresh=now.fresh)
+        yield _install(missing, cache, fresh=now.fresh)
     elif now.guarded:
         yield StringCommand(f"rm -f -- {_GUARD}")
 
 
-def _install(missing: list[str], *, fresh: bool) -> Script:
+@operation()
+def _keep_fetched(cache: str) -> Generator[StringCommand, None, None]:
+    if not host.get_fact(KeptFact):
+        yield Script(
+            _KEEP.format(cache=shlex.quote(cache), mark=_KEPT),
+            summary=f"apt-get through {cache}: update, and what is installed already",
+        )
+
+
+class KeptFact(FactBase[bool]):
+    """Whether that was done."""
+
+    def command(self) -> str:
+        """One line, or none."""
+        return f"if [ -e {_KEPT} ]; then echo kept; fi"
+
+    @staticmethod
+    def default() -> bool:
+        """A machine of which nothing is known."""
+        return False
+
+    def process(self, output: list[str]) -> bool:
+        """Parse it."""
+        return bool(output)
+
+
+def _install(missing: list[str], cache: str, *, fresh: bool) -> Script:
     names = " ".join(shlex.quote(name) for name in missing)
     steps = (
         [*([] if fresh else ["apt-get update"]), f"apt-get install {names}"] if missing else ["dpkg --configure -a"]
@@ -140,7 +225,8 @@ def _install(missing: list[str], *, fresh: bool) -> Script:
             stamp_folder=_STAMP.rpartition("/")[0],
             guard=_GUARD,
             mark=shlex.quote(_GUARD_MARK),
-            install=_GET.format(update="" if fresh else "update\n", names=names) if missing else "",
+            cache=shlex.quote(cache),
+            install=_GET.format(update="" if fresh else _UPDATE, names=names) if missing else "",
         ),
         summary="; ".join(steps),
         explain=_why_not_installed,
