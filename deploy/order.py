@@ -69,7 +69,7 @@ class Request(Frozen):
     """An order with what is to be done about it, by whom, and from which commit of the inventory."""
 
     run: str
-    """Unique and sortable: UTC time and a random part, `20261124T220327-9f3c`."""
+    """Unique and sortable: UTC time to the millisecond and a random part, `20261124T220327417-9f3c`."""
     action: Literal["apply", "plan", "verify"]
     order: Order
     by: str
@@ -96,7 +96,8 @@ class Request(Frozen):
 
 def new_run(now: datetime | None = None) -> str:
     """A run's name: unique, and sorted by time."""
-    return f"{now or datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+    now = now or datetime.now(UTC)
+    return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}-{secrets.token_hex(2)}"
 
 
 def _order(

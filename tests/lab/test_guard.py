@@ -35,7 +35,7 @@ from deploy.inventory.site import CommuneId, Site, SiteMachine, SiteUplink, Site
 from deploy.journal import GuardEvent, RunEnded
 from deploy.lab.containers import runtime
 from deploy.lab.image import image_with
-from deploy.order import Order, Request, RoleOrder
+from deploy.order import Order, Request, RoleOrder, new_run
 from deploy.runner import guard
 
 pytestmark = pytest.mark.lab
@@ -115,7 +115,7 @@ class Box:
     def apply(self, heard: Callable[[Update], None] = lambda update: None, **options: Any) -> list[Update]:
         """One run with the careless role, to the end; every update of it."""
         order = Order(machine="gw1", site=SITE, roles=(RoleOrder(name="careless", options=options),))
-        run = time.strftime("%Y%m%dT%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:4]
+        run = new_run()
         request = Request(run=run, action="apply", order=order, by="an@laptop")
         updates = []
         with Links(self.access, self.folder()) as links:

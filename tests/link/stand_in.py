@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,7 @@ from deploy.fleet.patience import Patience
 from deploy.fleet.ship import Job, ship
 from deploy.fleet.updates import State, Update
 from deploy.lab.lab import access as lab_access
-from deploy.order import Order, Request, RoleOrder
+from deploy.order import Order, Request, RoleOrder, new_run
 
 GO_ON = "/run/go-on"
 _RUNNER = """
@@ -74,7 +73,7 @@ def bad_access(commune: Commune, proxy: Proxy) -> Access:
 def job(commune: Commune, machine: str, port: int | None = None, **plan: Any) -> Job:
     """An order for the stand-in: `steps`, `wait_for` (until GO_ON is there), `pause` (seconds a step)."""
     order = Order(machine=machine, site=commune.site, roles=(RoleOrder(name="base", options=plan),))
-    run = time.strftime("%Y%m%dT%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:4]
+    run = new_run()
     return Job(machine, Request(run=run, action="apply", order=order, by="an@laptop"), package_port=port)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,6 @@ pytestmark = pytest.mark.lab
 
 
 def test_cuts_at_random_moments_of_an_apply(tmp_path: Path) -> None:
-    with in_lab(tmp_path, "xa-bao", keep=frozenset({"gw1", "srv1"})) as commune:
+    with in_lab(tmp_path, f"xa-bao{os.getpid()}", keep=frozenset({"gw1", "srv1"})) as commune:
         outcome = soak(commune, seed=3, cuts=10, mean=3.0, rate=2_000_000)
     assert outcome.good, str(outcome)

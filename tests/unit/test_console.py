@@ -174,7 +174,7 @@ def test_a_roll_back_is_said_as_it_comes_and_an_earlier_one_at_the_end() -> None
     def rolled_back(run: str) -> GuardEvent:
         return GuardEvent(seq=3, at=AT, status="rolled_back", guard=f"{run}-1", reason="nobody got in", verified=True)
 
-    waiting = GuardEvent(seq=2, at=AT, status="waiting", guard="20261124T220327-9f3c-1", seconds=40)
+    waiting = GuardEvent(seq=2, at=AT, status="waiting", guard="20261124T220327417-9f3c-1", seconds=40)
     error = OperationError(message="role base: nobody got in; rolled back, verified", next_step="apply again")
     own = started("gw1").run
     stream = updates("gw1", started("gw1"), rolled_back("20260101T000000-aaaa"), waiting, rolled_back(own))

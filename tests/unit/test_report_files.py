@@ -20,7 +20,7 @@ def started(machine: str) -> RunStarted:
     return RunStarted(
         seq=0,
         at="2026-11-24T22:03:27.120Z",
-        run="20261124T220327-9f3c",
+        run="20261124T220327417-9f3c",
         machine=machine,
         action="verify",
         by="Nguyễn Văn Mẫu@laptop",

@@ -69,4 +69,4 @@ def site() -> Site:
 
 def request_for(machine: str = "gw1", roles: tuple[RoleOrder, ...] = (), probes: tuple[Probe, ...] = ()) -> Request:
     order = Order(machine=machine, site=site(), roles=roles)
-    return Request(run="20261124T220327-9f3c", action="verify", order=order, by="mau@laptop", probes=probes)
+    return Request(run="20261124T220327417-9f3c", action="verify", order=order, by="mau@laptop", probes=probes)
