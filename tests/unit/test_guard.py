@@ -1,4 +1,4 @@
-"""How a guard decides; that it really puts machines back is shown in tests/lab/test_guard.py."""
+"""How a guard decides; that it really puts machines back is shown in tests/lab/test_lockouts.py."""
 
 from __future__ import annotations
 
