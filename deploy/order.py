@@ -110,6 +110,8 @@ def _order(
     secrets = {}
     for role in machine.roles:
         for secret in catalog.roles[role].secrets(options[role], site):
+            if not secret.ordered:
+                continue
             secrets[f"{role}.{secret.name}"] = secrets_for(machine.name, role, secret)
     roles = tuple(RoleOrder(name=role, options=_plain(options[role])) for role in machine.roles)
     return Order(machine=machine.name, site=site, roles=roles, secrets=secrets)

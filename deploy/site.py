@@ -7,11 +7,13 @@ from importlib import import_module
 import roles.base
 import roles.cache
 import roles.firewall
+import roles.mail
 import roles.network
 from deploy.inventory.role import Catalog, Kind, Role
 
 ROLES: dict[str, Role] = {
-    role.name: role for role in (roles.base.ROLE, roles.network.ROLE, roles.firewall.ROLE, roles.cache.ROLE)
+    role.name: role
+    for role in (roles.base.ROLE, roles.network.ROLE, roles.firewall.ROLE, roles.cache.ROLE, roles.mail.ROLE)
 }
 
 KINDS: dict[Kind, tuple[str, ...]] = {
@@ -23,7 +25,7 @@ KINDS: dict[Kind, tuple[str, ...]] = {
     Kind.UNMANAGED: (),
 }
 
-SERVICES: dict[str, str] = {"packages": "cache"}
+SERVICES: dict[str, str] = {"packages": "cache", "mail": "mail"}
 """The role that offers a service of the commune; which machine has it is the inventory's to say."""
 
 CATALOG = Catalog(ROLES, KINDS, SERVICES)

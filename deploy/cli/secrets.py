@@ -89,9 +89,8 @@ def generate_(commune: str, inventories: Path) -> None:
     path = _path(inventories, commune)
     resolved = resolve(load(inventories, CATALOG), commune)
     keys = configured_keys()
-    made = generate_missing(
-        path, wanted_secrets(resolved.site, resolved.options, CATALOG), keys.recipients if keys else ()
-    )
+    wanted = wanted_secrets(resolved.site, resolved.options, CATALOG)
+    made = generate_missing(path, wanted, keys.recipients if keys else (), keys)
     click.echo(f"{path}: {', '.join(made) if made else 'nothing was missing'}.")
 
 

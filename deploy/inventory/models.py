@@ -20,6 +20,10 @@ UNITS = {"kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
 LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 INTERFACE = r"^[a-z][a-z0-9_-]{0,9}$"
 LOGIN = r"^[a-z][a-z0-9._-]{0,31}$"
+LOCAL_PART = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
+DOMAIN = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$"
+SIZE = re.compile(r"([1-9][0-9]{0,6})(MiB|GiB)")
+MEBIBYTES = {"MiB": 1, "GiB": 1024}
 
 
 class Written(BaseModel):
@@ -83,6 +87,13 @@ def _rate(written: object) -> object:
     return int(found[1]) * UNITS[found[2]]
 
 
+def _size(written: object) -> object:
+    found = SIZE.fullmatch(_text(written))
+    if not found:
+        raise ValueError(f"'{written}' is no size; allowed: a whole number with MiB or GiB, like 2GiB")
+    return int(found[1]) * MEBIBYTES[found[2]]
+
+
 def _code(written: object) -> object:
     """A code is text; one that YAML took for a number is that number's digits."""
     return str(written) if isinstance(written, int) and not isinstance(written, bool) else written
@@ -101,9 +112,13 @@ Network = Annotated[IPv4Network, BeforeValidator(_network), _json("IPv4 network,
 Network6 = Annotated[IPv6Network, BeforeValidator(_network6), _json("IPv6 network, address/length")]
 Mac = Annotated[str, BeforeValidator(_mac), _json("MAC address", pattern="^([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}$")]
 Rate = Annotated[int, BeforeValidator(_rate), _json("whole number with unit", pattern="^[1-9][0-9]*[kmg]bit$")]
+Size = Annotated[int, BeforeValidator(_size), _json("whole number with unit", pattern="^[1-9][0-9]*[MG]iB$")]
+"""In MiB."""
 Code = Annotated[str, BeforeValidator(_code), Field(pattern=r"^[0-9]{1,5}$")]
 Label = Annotated[str, Field(pattern=LABEL)]
 Interface = Annotated[str, Field(pattern=INTERFACE)]
+LocalPart = Annotated[str, Field(pattern=LOCAL_PART)]
+Host = Annotated[str, Field(pattern=DOMAIN)]
 OptionsByRole = dict[str, dict[str, Any]]
 """Options as written, by role and option; checked against the roles' own models in `options.py`."""
 
@@ -117,7 +132,7 @@ class Province(Written):
         description="Official code of the province: 52.", json_schema_extra={"type": ["string", "integer"]}
     )
     domain: str = Field(
-        pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$",
+        pattern=DOMAIN,
         description="The province's domain; a commune's is <slug>.<domain>.",
     )
 
@@ -134,6 +149,14 @@ class SupportWritten(Written):
     )
 
 
+class ProvinceMailWritten(Written):
+    """The province's own mail, for communes of mode province."""
+
+    domain: Host = Field(description="What stands after the @ of an official's address.")
+    imap: Host = Field(description="The server that mail is read from, IMAP with TLS on port 993.")
+    submission: Host = Field(description="The server that mail is sent through, TLS on port 465.")
+
+
 class UpstreamWritten(Written):
     """What the province offers to every commune."""
 
@@ -142,6 +165,9 @@ class UpstreamWritten(Written):
     )
     time_servers: tuple[str, ...] = Field(
         (), description="NTP servers, names or addresses. Empty: the role's default."
+    )
+    mail: ProvinceMailWritten | None = Field(
+        None, description="The province's mail servers. Default: none; `services.mail.mode: province` wants them."
     )
 
 
@@ -242,11 +268,76 @@ class MachineWritten(Written):
     options: OptionsByRole = Field({}, description="Options of roles, for this machine.")
 
 
+class SharedMailboxWritten(Written):
+    """A mailbox of an office that several people work in."""
+
+    name: str = Field(min_length=1, description="What stands beside the address: Văn thư xã Mẫu.")
+    members: tuple[str, ...] = Field(min_length=1, description="Logins of those who read it and write from it.")
+    quota: Size | None = Field(None, description="Most that it holds: 5GiB. Default: `services.mail.quota`.")
+
+
+class MailListWritten(Written):
+    """An address whose mail goes to many."""
+
+    name: str = Field(min_length=1, description="What it is: Cán bộ, công chức.")
+    members: tuple[str, ...] = Field(
+        (), description="Logins and shared mailboxes that get its mail. Empty: everybody with a mailbox."
+    )
+    senders: Literal["members", "commune", "anyone"] = Field(
+        "commune",
+        description="Who may write to it: its members, everybody with a mailbox here, or anyone at all.",
+    )
+
+
+class SmarthostWritten(Written):
+    """The province's relay for mail that leaves the commune."""
+
+    host: Host = Field(description="Its name.")
+    port: StrictInt = Field(
+        587, ge=1, le=65535, description="Its port; 465 speaks TLS from the first byte, the others by STARTTLS."
+    )
+    user: str | None = Field(
+        None,
+        pattern=r"^[!-9;-~]+$",
+        description="Account that it knows us by; the password is the secret mail.smarthost_password. "
+        "Default: it knows us by our address.",
+    )
+
+
 class MailWritten(Written):
     """The officials' mail."""
 
     mode: Literal["province", "local"] = Field(description="Whose mailboxes: the province's, or a server's here.")
-    server: str | None = Field(None, description="The machine that serves mail, for mode local.")
+    server: str | None = Field(
+        None, description="The machine that serves mail, for mode local: of kind server, in a zone for servers."
+    )
+    domain: Host | None = Field(
+        None, description="What stands after the @: the commune's domain, or one below it. Default: the commune's."
+    )
+    quota: Size = Field(2048, description="Most that a mailbox holds: 2GiB, 500MiB. Default: 2GiB.")
+    postmaster: str | None = Field(
+        None,
+        description="Who gets what is written to postmaster, abuse, hostmaster, webmaster and root. "
+        "Default: the first of the people with a mailbox.",
+    )
+    shared: dict[LocalPart, SharedMailboxWritten] = Field(
+        {}, description="Mailboxes of offices by their local part: vanthu."
+    )
+    aliases: dict[LocalPart, tuple[str, ...]] = Field(
+        {},
+        description="Further addresses by local part, each with the logins, shared mailboxes, lists or aliases "
+        "that it stands for.",
+    )
+    lists: dict[LocalPart, MailListWritten] = Field({}, description="Addresses of many by local part: canbo.")
+    smarthost: SmarthostWritten | None = Field(
+        None, description="The relay for mail that leaves. Default: straight to whom the domain's MX names."
+    )
+    selectors: tuple[Label, ...] = Field(
+        ("lx1", "lx2"),
+        min_length=1,
+        description="DKIM selectors. The first signs; all are published, so that the next one is known before it "
+        "signs.",
+    )
 
 
 class PackagesWritten(Written):
@@ -273,6 +364,11 @@ class PersonWritten(Written):
     login: str = Field(pattern=LOGIN, description="Login and local part of the mail address: mau.nv.")
     mailbox: StrictBool = Field(False, description="Whether this person has a mailbox.")
     title: str | None = Field(None, min_length=1, description="Office held.")
+    department: str | None = Field(None, min_length=1, description="Where: Văn phòng HĐND và UBND.")
+    phone: str | None = Field(
+        None, pattern=r"^\+?[0-9][0-9 .-]{2,19}$", description="Telephone at work, quoted, as it is to be read."
+    )
+    quota: Size | None = Field(None, description="Most that the mailbox holds: 5GiB. Default: `services.mail.quota`.")
 
 
 class CommuneFile(Written):
@@ -290,7 +386,9 @@ class CommuneFile(Written):
         """The services that a machine offers, by their names in `services`."""
         named = self.services.packages.server
         its_own = machine == named if named else self.machines[machine].kind is Kind.GATEWAY
-        return frozenset({"packages"}) if its_own else frozenset()
+        mail = self.services.mail
+        offers = {"packages": its_own, "mail": mail is not None and mail.mode == "local" and mail.server == machine}
+        return frozenset(service for service, offered in offers.items() if offered)
 
 
 class ZoneGiven(Written):

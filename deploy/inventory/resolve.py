@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 
 from deploy.inventory.addresses import first_address
 from deploy.inventory.loading import Commune, Inventory, purpose_of
+from deploy.inventory.mail import mail_of
 from deploy.inventory.models import CommuneFile, MachineWritten, ProvinceFile, UplinkWritten
 from deploy.inventory.role import Catalog, Kind, Options, Purpose
 from deploy.inventory.rules import TRUNK
@@ -70,9 +71,17 @@ def resolve(inventory: Inventory, slug: str) -> Resolved:
         uplinks=tuple(_uplink(uplink) for uplink in written.uplinks),
         machines=_machines(commune, zones, f"{slug}.{province.province.domain}", inventory.catalog),
         people=tuple(
-            SitePerson(name=person.name, login=person.login, mailbox=person.mailbox, title=person.title)
+            SitePerson(
+                name=person.name,
+                login=person.login,
+                mailbox=person.mailbox,
+                title=person.title,
+                department=person.department,
+                phone=person.phone,
+            )
             for person in written.people
         ),
+        mail=mail_of(written, province, f"{slug}.{province.province.domain}"),
         support=Support(user=province.support.user, keys=province.support.keys, prefixes=province.support.prefixes),
         upstream=Upstream(resolvers=province.upstream.resolvers, time_servers=province.upstream.time_servers),
         notes=_notes(written, province, zones),
@@ -155,6 +164,7 @@ def _ports(roles: tuple[str, ...], zones: tuple[SiteZone, ...], catalog: Catalog
             purpose=port.purpose,
             probe=port.probe,
             from_support=port.from_support,
+            from_outside=port.from_outside,
         )
         for role in (catalog.roles[name] for name in roles)
         for port in role.ports
@@ -186,8 +196,9 @@ def _notes(written: CommuneFile, province: ProvinceFile, zones: tuple[SiteZone, 
         notes.append("no uplink: the commune has no line out")
     if not province.support.keys:
         notes.append("no engineers' keys in province.yaml (support.keys): nobody can log in after `adopt`")
-    if written.services.mail is not None:
-        notes.append("services.mail is recorded; this version does not set up mail yet")
+    mail = written.services.mail
+    if mail is not None and mail.mode == "province" and province.upstream.mail is None:
+        notes.append("services.mail is the province's, but province.yaml does not say where (upstream.mail)")
     unknown = [name for name, machine in written.machines.items() if machine.mac is None and _wants_mac(machine)]
     if unknown:
         notes.append(f"no MAC address yet, so no fixed lease: {', '.join(unknown)}")

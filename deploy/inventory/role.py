@@ -59,6 +59,8 @@ class Port:
     probe: Literal["connect", "dns", "ntp", "none"] = "connect"
     from_support: bool = False
     """Also open to the province's support prefixes on the uplink (and to the gateway itself behind it)."""
+    from_outside: bool = False
+    """Also open to everybody on the uplinks' side: the gateway hands its port of that number on to the machine."""
     unit: str | None = None
     """Name of the card's unit that serves it, so that a check that finds it closed can say what to look at.
     None: the card's only unit, or not told."""
@@ -72,6 +74,10 @@ class Unit:
     purpose: str
 
 
+AUTHORITY = "base.ca"
+"""The secret that holds the commune's own certificate authority."""
+
+
 @dataclass(frozen=True)
 class Secret:
     """A secret that a role asks for, stored as `<role>.<name>` in the commune's `secrets.yaml`."""
@@ -82,6 +88,14 @@ class Secret:
     """Characters of a generated value."""
     generated: bool = True
     """False: it comes from outside (a provider's password) and has to be set by a person."""
+    form: Literal["password", "authority", "anchor", "certificate", "dkim"] = "password"
+    """What is made up: `password` is characters. The others are PEM: `authority` a key and its own certificate (the
+    commune has one, `AUTHORITY`), `anchor` that certificate alone, `certificate` a key, a certificate by the
+    authority for `names`, and the authority's, `dkim` an RSA key."""
+    names: tuple[str, ...] = ()
+    """Of a certificate: host names, the first one its subject. Of authority and anchor: the domains it is for."""
+    ordered: bool = True
+    """False: it is kept in the commune's secrets and never put into a machine's order."""
 
 
 def no_secrets(options: Options, site: object) -> tuple[Secret, ...]:

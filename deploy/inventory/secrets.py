@@ -16,9 +16,10 @@ import pyrage
 
 from deploy.errors import UserError
 from deploy.inventory.atomic import locked, write_atomically
+from deploy.inventory.certificates import anchor_of, make_authority, make_certificate, make_dkim_key
 from deploy.inventory.identity import Keys, parse_recipient
 from deploy.inventory.problems import Problem
-from deploy.inventory.role import Catalog, Options, Secret
+from deploy.inventory.role import AUTHORITY, Catalog, Options, Secret
 from deploy.inventory.secrets_file import (
     SecretsFile,
     Value,
@@ -70,10 +71,13 @@ def rekey(path: Path, keys: Keys | None) -> int:
     return len(file.values)
 
 
-def generate_missing(path: Path, wanted: Mapping[str, Secret], recipients: Sequence[str] = ()) -> tuple[str, ...]:
+def generate_missing(
+    path: Path, wanted: Mapping[str, Secret], recipients: Sequence[str] = (), keys: Keys | None = None
+) -> tuple[str, ...]:
     """Make up the values that are wanted, may be generated, and are not there yet; the keys that were made.
 
-    A file that is not there is begun for `recipients`. Needs no identity. Raises UserError.
+    A file that is not there is begun for `recipients`. `keys` are needed for one thing: a certificate by an authority
+    that was made before. Raises UserError.
     """
     if not path.exists() and not recipients:
         raise UserError(
@@ -83,12 +87,19 @@ def generate_missing(path: Path, wanted: Mapping[str, Secret], recipients: Seque
         raw = path.read_bytes() if path.exists() else new_secrets_text(recipients).encode()
         file = parse_secrets(path, raw)
         text = file.text
-        made = tuple(key for key, secret in sorted(wanted.items()) if secret.generated and key not in file.values)
-        for key in made:
-            text = with_value(text, key, seal(generate(wanted[key]), file.recipients))
+        made: dict[str, str] = {}
+
+        def value_of(key: str) -> str:
+            return made[key] if key in made else unseal(path, key, file.values[key], keys)
+
+        for key in _in_order(wanted):
+            if wanted[key].generated and key not in file.values:
+                made[key] = generate(wanted[key], value_of)
+        for key, value in made.items():
+            text = with_value(text, key, seal(value, file.recipients))
         if made or not path.exists():
             write_atomically(path, text)
-    return made
+    return tuple(sorted(made))
 
 
 def new_secrets_text(recipients: Sequence[str]) -> str:
@@ -138,16 +149,36 @@ def stand_in_secrets(path: Path) -> SecretsFor:
         with locked(path.parent):
             known: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
             if key not in known:
-                known[key] = generate(secret)
+                if secret.form == "anchor" and AUTHORITY not in known:
+                    # No order holds the authority itself; its certificate goes to every machine before all others.
+                    known[AUTHORITY] = make_authority(secret.names)
+                known[key] = generate(secret, known.__getitem__)
                 write_atomically(path, json.dumps(known, indent=1, sort_keys=True) + "\n", mode=0o600)
         return known[key]
 
     return secrets_for
 
 
-def generate(secret: Secret) -> str:
-    """A random value of the secret's length."""
-    return "".join(secrets.choice(ALPHABET) for _ in range(secret.length))
+def no_authority(key: str) -> str:
+    """Where nothing has been made that could sign."""
+    raise UserError(f"{key} has to be made first")
+
+
+def generate(secret: Secret, value_of: Callable[[str], str] = no_authority) -> str:
+    """A random value of the secret's form; `value_of` gives that of another one, by its key."""
+    if secret.form == "password":
+        return "".join(secrets.choice(ALPHABET) for _ in range(secret.length))
+    if secret.form == "authority":
+        return make_authority(secret.names)
+    if secret.form == "dkim":
+        return make_dkim_key()
+    authority = value_of(AUTHORITY)
+    return anchor_of(authority) if secret.form == "anchor" else make_certificate(secret.names, authority)
+
+
+def _in_order(wanted: Mapping[str, Secret]) -> list[str]:
+    """By name, but the authority before what it signs."""
+    return sorted(wanted, key=lambda key: (key != AUTHORITY, key))
 
 
 def seal(value: str, recipients: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from deploy.inventory.identity import parse_recipient
 from deploy.inventory.problems import BadInventory, Problem
 from deploy.inventory.yaml_source import Source, parse
 
-KEY = re.compile(r"[a-z][a-z0-9_]*\.[A-Za-z0-9_-]+")
+KEY = re.compile(r"[a-z][a-z0-9_]*\.[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)

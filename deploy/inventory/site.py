@@ -13,6 +13,18 @@ PACKAGES = "package cache"
 """Purpose of the port where the commune's machines fetch packages; see `Site.service`."""
 KIT = "lienxa's kit"
 """Purpose of the port where they fetch what lienxa itself needs."""
+MAIL_SMTP = "mail from outside"
+"""Purpose of the port where other domains' servers hand over mail."""
+MAIL_SUBMISSION = "mail submission"
+"""Purpose of the port where people's programs hand over what they send, TLS from the first byte."""
+MAIL_SUBMISSION_STARTTLS = "mail submission, STARTTLS"
+"""The same for programs that begin in clear; without TLS nobody logs in there either."""
+MAIL_IMAP = "mailboxes"
+"""Purpose of the port where mail is read, TLS from the first byte."""
+MAIL_SIEVE = "mail filters"
+"""Purpose of the port where people's programs keep their rules (ManageSieve)."""
+WEBMAIL = "webmail"
+"""Purpose of the port where the mail machine speaks HTTPS: webmail, autoconfiguration, MTA-STS."""
 LAPTOP_CACHE_PORT = 13142
 """Where the laptop's package cache appears on a machine's loopback while a run is on."""
 
@@ -66,6 +78,8 @@ class SitePort(Frozen):
     purpose: str
     probe: Literal["connect", "dns", "ntp", "none"]
     from_support: bool
+    from_outside: bool = False
+    """Whether everybody on the uplinks' side may reach it: the gateway hands its own port of that number on."""
 
 
 class SiteMachine(Frozen):
@@ -98,6 +112,82 @@ class SitePerson(Frozen):
     login: str
     mailbox: bool = False
     title: str | None = None
+    department: str | None = None
+    phone: str | None = None
+
+
+class SiteMailbox(Frozen):
+    """A mailbox of the mail machine: a person's, or one that several share."""
+
+    login: str
+    """Local part of its address; a person logs in with the whole address."""
+    name: str
+    quota: int
+    """In MiB."""
+    members: tuple[str, ...] = ()
+    """Logins of those who share it; it has no password of its own. Empty: a person's."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether it is an office's."""
+        return bool(self.members)
+
+
+class SiteAlias(Frozen):
+    """A further address, and the mailboxes that its mail ends up in, aliases of aliases followed."""
+
+    name: str
+    to: tuple[str, ...]
+
+
+class SiteMailList(Frozen):
+    """An address whose mail goes to many mailboxes."""
+
+    name: str
+    title: str
+    members: tuple[str, ...]
+    """Every mailbox by its login, resolved."""
+    senders: Literal["members", "commune", "anyone"]
+
+
+class Smarthost(Frozen):
+    """The relay for mail that leaves. Its password is the secret `mail.smarthost_password`."""
+
+    host: str
+    port: int
+    user: str | None = None
+
+
+class SiteMail(Frozen):
+    """The officials' mail: whose it is, and for mode local all addresses there are."""
+
+    mode: Literal["province", "local"]
+    domain: str
+    """What stands after the @."""
+    imap: str
+    """Host name of the server that mail is read from: 993, TLS."""
+    submission: str
+    """Host name of the server that mail is sent through: 465, TLS."""
+    server: str | None = None
+    """Name of the mail machine, for mode local; with it `mailboxes` and all below is filled."""
+    mailboxes: tuple[SiteMailbox, ...] = ()
+    aliases: tuple[SiteAlias, ...] = ()
+    """With postmaster, abuse, hostmaster, webmaster and root."""
+    lists: tuple[SiteMailList, ...] = ()
+    smarthost: Smarthost | None = None
+    selectors: tuple[str, ...] = ()
+    """DKIM selectors. The first signs, all are published; their keys are the secrets `mail.dkim_<selector>`."""
+
+    def address(self, login: str) -> str:
+        """`mau.nv@xa-mau.gialai.gov.vn`."""
+        return f"{login}@{self.domain}"
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """Further names of the mail machine, the first one for IMAP, SMTP and the web; () for the province's."""
+        if self.mode == "province":
+            return ()
+        return tuple(f"{label}.{self.domain}" for label in ("mail", "autoconfig", "autodiscover", "mta-sts"))
 
 
 class Support(Frozen):
@@ -140,6 +230,7 @@ class Site(Frozen):
     uplinks: tuple[SiteUplink, ...]
     machines: tuple[SiteMachine, ...]
     people: tuple[SitePerson, ...] = ()
+    mail: SiteMail | None = None
     support: Support = Support()
     upstream: Upstream = Upstream()
     notes: tuple[str, ...] = ()

@@ -13,9 +13,20 @@ from roles.base.options import Options
 
 
 def secrets(options: Options, site: Site) -> tuple[Secret, ...]:
-    """The console password is for who stands in front of a machine that the network does not reach."""
+    """The console password is for who stands in front of a machine that the network does not reach.
+
+    Where the commune has servers of its own that speak TLS it has an authority, which every machine trusts.
+    """
+    password = Secret(
+        "console_password", "Password of the support account at the machine's own keyboard; SSH refuses it"
+    )
+    if site.mail is None or site.mail.mode != "local":
+        return (password,)
+    about = "the commune's authority for the certificates of its servers"
     return (
-        Secret("console_password", "Password of the support account at the machine's own keyboard; SSH refuses it"),
+        password,
+        Secret("ca", f"Key of {about}", form="authority", names=(site.domain,), ordered=False),
+        Secret("trust_anchor", f"Certificate of {about}", form="anchor", names=(site.domain,)),
     )
 
 

@@ -344,7 +344,7 @@ def test_notes_say_what_is_not_refused(folder: Path) -> None:
         "security level 2 asks for a zone that is not here: management",
         "security level 2 asks for a zone that is not here: dmz (services reached from outside)",
         "no engineers' keys in province.yaml (support.keys): nobody can log in after `adopt`",
-        "services.mail is recorded; this version does not set up mail yet",
+        "services.mail is the province's, but province.yaml does not say where (upstream.mail)",
         "no MAC address yet, so no fixed lease: vp01",
     )
 

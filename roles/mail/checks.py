@@ -1,0 +1,3 @@
+"""Proves the role `mail`."""
+
+from __future__ import annotations
