@@ -8,12 +8,20 @@ import roles.base
 import roles.cache
 import roles.firewall
 import roles.mail
+import roles.mail_client
 import roles.network
 from deploy.inventory.role import Catalog, Kind, Role
 
 ROLES: dict[str, Role] = {
     role.name: role
-    for role in (roles.base.ROLE, roles.network.ROLE, roles.firewall.ROLE, roles.cache.ROLE, roles.mail.ROLE)
+    for role in (
+        roles.base.ROLE,
+        roles.network.ROLE,
+        roles.firewall.ROLE,
+        roles.cache.ROLE,
+        roles.mail.ROLE,
+        roles.mail_client.ROLE,
+    )
 }
 
 KINDS: dict[Kind, tuple[str, ...]] = {
@@ -25,8 +33,8 @@ KINDS: dict[Kind, tuple[str, ...]] = {
     Kind.UNMANAGED: (),
 }
 
-SERVICES: dict[str, str] = {"packages": "cache", "mail": "mail"}
-"""The role that offers a service of the commune; which machine has it is the inventory's to say."""
+SERVICES: dict[str, str] = {"packages": "cache", "mail": "mail", "mail client": "mail_client"}
+"""The role that offers a service of the commune, or uses it; which machine has it is the inventory's to say."""
 
 CATALOG = Catalog(ROLES, KINDS, SERVICES)
 

@@ -383,11 +383,15 @@ class CommuneFile(Written):
     options: OptionsByRole = Field({}, description="Options of roles, for every machine of this commune.")
 
     def offered_by(self, machine: str) -> frozenset[str]:
-        """The services that a machine offers, by their names in `services`."""
+        """The services that a machine offers, by their names in `services`; and mail at the desks."""
         named = self.services.packages.server
-        its_own = machine == named if named else self.machines[machine].kind is Kind.GATEWAY
+        kind = self.machines[machine].kind
         mail = self.services.mail
-        offers = {"packages": its_own, "mail": mail is not None and mail.mode == "local" and mail.server == machine}
+        offers = {
+            "packages": machine == named if named else kind is Kind.GATEWAY,
+            "mail": mail is not None and mail.mode == "local" and mail.server == machine,
+            "mail client": mail is not None and kind in {Kind.OFFICE, Kind.COUNTER},
+        }
         return frozenset(service for service, offered in offers.items() if offered)
 
 

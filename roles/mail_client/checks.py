@@ -1,0 +1,3 @@
+"""Proves the role `mail_client`."""
+
+from __future__ import annotations
