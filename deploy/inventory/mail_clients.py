@@ -50,6 +50,12 @@ def organ(site: Site) -> str:
     return _composed(f"{COMMITTEE} {kind.lower()} {name}")
 
 
+def book_name(site: Site) -> str:
+    """The commune's address book: Danh bạ xã Mẫu."""
+    kind, _, name = site.commune.name.partition(" ")
+    return _composed(f"Danh bạ {kind.lower()} {name}")
+
+
 def contacts(site: Site) -> tuple[Contact, ...]:
     """Everybody with a mailbox, then the offices' and the lists' addresses."""
     mail = _mail(site)

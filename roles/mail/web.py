@@ -11,7 +11,7 @@ import json
 import uuid
 from dataclasses import asdict
 
-from deploy.inventory.mail_clients import contacts, imap_of, organ, signature_html, submission_of
+from deploy.inventory.mail_clients import book_name, contacts, imap_of, organ, signature_html, submission_of
 from deploy.inventory.site import MAIL_IMAP, MAIL_SIEVE, MAIL_SUBMISSION, SiteMail
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, place, unit
@@ -33,7 +33,7 @@ PHP_OF_DEBIAN = ("php8.2-fpm", "php8.4-fpm")
 """Of Debian 12 and 13; with a pool of their own that nobody asked for."""
 
 WEB_FILES = ("autodiscover.php", "config-v1.1.xml", "huong-dan.html", "lienxa.crt", "mobileconfig.php", "mta-sts.txt")
-PLUGIN_FILES = ("lienxa.php", "lienxa_people.php")
+PLUGIN_FILES = ("lienxa.php", "lienxa_people.php", "words.php")
 
 CHECK_NGINX = (
     "printf '%s\\n' 'pid /run/nginx-lienxa.pid;' 'events { }' \"http { include \"{}\"; }\" "
@@ -92,7 +92,7 @@ def people(ctx: Context[Options]) -> str:
     """Who is who, for webmail: JSON."""
     mail = _mail(ctx)
     told = {
-        "book": f"Danh bạ {organ(ctx.site)}",
+        "book": book_name(ctx.site),
         "organization": organ(ctx.site),
         "people": {
             mail.address(one.login): {

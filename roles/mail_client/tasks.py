@@ -7,7 +7,7 @@ import json
 import zipfile
 from dataclasses import asdict
 
-from deploy.inventory.mail_clients import contacts, imap_of, organ, signature_html, submission_of
+from deploy.inventory.mail_clients import book_name, contacts, imap_of, organ, signature_html, submission_of
 from deploy.inventory.site import Site, SiteMail
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, packages, place
@@ -20,7 +20,7 @@ EXTENSION_ID = "danh-ba@lienxa"
 EXTENSION_FOLDER = "/usr/local/share/lienxa/thunderbird"
 EXTENSION = f"{EXTENSION_FOLDER}/danh-ba.xpi"
 EXTENSION_FILES = ("manifest.json", "background.js")
-TRUST_ANCHOR = "/usr/local/share/ca-certificates/lienxa.crt"
+TRUST_ANCHOR = "/usr/local/share/ca-certificates/lienxa-commune.crt"
 """Where `base` puts the certificate of the commune's authority."""
 
 CHECK_JSON = "python3 -I -m json.tool {} >/dev/null"
@@ -130,7 +130,7 @@ def _people(site: Site, mail: SiteMail) -> dict[str, object]:
     people = [person for person in site.people if person.mailbox]
     return {
         "organization": organ(site),
-        "book": f"Danh bạ {organ(site)}",
+        "book": book_name(site),
         "signatures": {mail.address(one.login): {"html": signature_html(site, one)} for one in people},
         "contacts": [
             {name: value for name, value in asdict(contact).items() if value} | {"organization": organ(site)}
