@@ -29,7 +29,7 @@ ROUNDCUBE = "/etc/roundcube/config.inc.php"
 PEOPLE = "/etc/roundcube/lienxa-people.json"
 PLUGIN = "/var/lib/roundcube/plugins/lienxa"
 SHARE = "/usr/local/share/lienxa/mail-web"
-PHP_OF_DEBIAN = ("php8.2-fpm", "php8.4-fpm")
+PHP_OF_DEBIAN = ("php8.2-fpm.service", "php8.4-fpm.service")
 """Of Debian 12 and 13; with a pool of their own that nobody asked for."""
 
 WEB_FILES = ("autodiscover.php", "config-v1.1.xml", "huong-dan.html", "lienxa.crt", "mobileconfig.php", "mta-sts.txt")

@@ -1,0 +1,246 @@
+"""Mail as people meet it: the real mail machine and a desk's Thunderbird and Chromium, in one container.
+
+Both roles are applied by the real runner, on both Debian releases; what reaches other machines is the lab's to show.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from deploy.fleet.kit import Archive, Kits
+from deploy.inventory.certificates import anchor_of, make_authority
+from deploy.inventory.loading import load
+from deploy.inventory.resolve import resolve
+from deploy.inventory.role import AUTHORITY
+from deploy.inventory.secrets import generate
+from deploy.inventory.site import Site
+from deploy.journal import CheckEnded, Event, OperationEnded, RunEnded, parse_event
+from deploy.lab.image import image_with
+from deploy.order import Order, Request, RoleOrder
+from deploy.runner.receiver import UNIT, unit_command
+from deploy.site import CATALOG, ROLES
+from roles.mail.tasks import SEARCH
+from roles.mail_client.tasks import TRUST_ANCHOR
+
+pytestmark = pytest.mark.lab
+
+INVENTORIES = Path(__file__).parents[2] / "inventories"
+SCREENSHOT = Path(os.environ.get("LIENXA_SCREENSHOTS", "/nonexistent"))
+"""A folder for pictures of webmail, where somebody wants them."""
+MACHINE = "srv1"
+ROLES_HERE = ("mail", "mail_client")
+TOOLS = ("chromium", "chromium-driver", "curl", "python3-selenium")
+SUBJECT = "Giấy mời họp: Đảng uỷ xã Mẫu, quý IV"
+ATTACHMENT = "Tờ trình số 12 về ngữ nghĩa.txt"
+
+
+@dataclass
+class Desk:
+    """The container, with the kit in it."""
+
+    name: str
+    site: Site
+    secrets: dict[str, str]
+    count: int = 0
+    content: Path = Path("/opt/kit/content")
+    runtime: Path = Path("/opt/kit/runtime")
+
+    def sh(self, script: str, given: str = "", *, check: bool = True) -> str:
+        command = ["podman", "exec", "-i", self.name, "sh", "-ec", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, input=given)
+        assert not check or done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def run(self, action: str = "apply", only: tuple[str, ...] = ()) -> list[Event]:
+        self.count += 1
+        order = Order(
+            machine=MACHINE,
+            site=self.site,
+            roles=tuple(RoleOrder(name=name, options={}) for name in ROLES_HERE),
+            secrets={key: value for key, value in self.secrets.items() if key != AUTHORITY},
+        )
+        run = f"run-{self.count:03}"
+        request = Request(run=run, action=action, order=order, by="an@may", only_roles=only)  # type: ignore[arg-type]
+        path = f"/run/lienxa/{run}.json"
+        self.sh(f"umask 077; mkdir -p /run/lienxa /var/lib/lienxa; cat >{path}", request.to_bytes().decode())
+        self.sh(" ".join(f"'{word}'" for word in unit_command(run, self.content, self.runtime)))
+        self.sh(f"while systemctl is-active -q {UNIT}; do sleep 0.2; done")
+        log = self.sh(f"journalctl -u {UNIT} -n 40 -o cat")
+        written = self.sh(f"cat /var/lib/lienxa/journal/{run}.jsonl", check=False)
+        assert written, log
+        return [parse_event(line) for line in written.splitlines()]
+
+    def password(self, login: str) -> str:
+        return self.secrets[f"mail.password_{login}"]
+
+    def address(self, login: str) -> str:
+        assert self.site.mail is not None
+        return self.site.mail.address(login)
+
+    def python(self, module: str, *arguments: str, given: str = "") -> str:
+        quoted = " ".join(f"'{word}'" for word in arguments)
+        return self.sh(f"cd {self.content} && PYTHONPATH={self.runtime} python3 -B -m {module} {quoted}", given)
+
+
+@cache
+def commune() -> tuple[Site, dict[str, str]]:
+    """The model commune and secrets made up for it, the same for both releases."""
+    site = resolve(load(INVENTORIES, CATALOG), "xa-mau").site
+    known = {AUTHORITY: make_authority((site.domain,))}
+    for role in ROLES_HERE:
+        card = ROLES[role]
+        for secret in card.secrets(card.options(), site):
+            known[f"{role}.{secret.name}"] = generate(secret, known.__getitem__)
+    return site, known
+
+
+@pytest.fixture(scope="module", params=["13", "12"], ids=["debian13", "debian12"])
+def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
+    site, secrets = commune()
+    assert site.mail is not None
+    packages = dict.fromkeys(package for role in ROLES_HERE for package in ROLES[role].packages)
+    image = image_with("mail-desk", request.param, (*packages, SEARCH[request.param].package, *TOOLS))
+    kits, name = Kits(), f"lxmc-desk-{request.param}-{os.getpid()}"
+    limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096", "--shm-size", "512m")
+    command = ["podman", "--runtime", "runc", "run", "-d", "--rm", "--systemd=always", "--privileged", *limits]
+    names = [word for each in site.mail.host_names for word in ("--add-host", f"{each}:127.0.0.1")]
+    subprocess.run(
+        [*command, "--network", "none", *names, "--name", name, image, "/sbin/init"], check=True, capture_output=True
+    )
+    try:
+        made = Desk(name, site, secrets)
+        made.sh("until systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; do sleep 0.1; done")
+        _unpack(name, kits.content(), made.content)
+        _unpack(name, kits.runtime({"13": "3.13", "12": "3.11"}[request.param], "x86_64"), made.runtime)
+        made.sh(f"cat >{TRUST_ANCHOR}; update-ca-certificates", anchor_of(secrets[AUTHORITY]))
+        yield made
+    finally:
+        subprocess.run(["podman", "rm", "-f", "-t", "0", name], check=False, capture_output=True)
+
+
+def test_apply_then_again(desk: Desk) -> None:
+    events = desk.run()
+    assert _ended(events).status == "done", events[-3:]
+    again = desk.run()
+    assert [one.name for one in _operations(again) if one.status != "unchanged"] == []
+    assert (_ended(again).changed, _ended(again).failed) == (0, 0)
+
+
+def test_the_desk_s_own_checks_are_green(desk: Desk) -> None:
+    events = desk.run("verify", only=("mail_client",))
+    checks = [event for event in events if isinstance(event, CheckEnded) and event.id.startswith("mail_client")]
+    assert len(checks) >= 9
+    assert {one.id: one.detail for one in checks if one.status != "passed"} == {}
+
+
+def test_webmail_writes_and_reads(desk: Desk) -> None:
+    script = (Path(__file__).parent / "webmail_story.py").read_text()
+    told = {
+        "address": desk.address("mau.nv"),
+        "password": desk.password("mau.nv"),
+        "to": desk.address("vidu.tt"),
+        "to_password": desk.password("vidu.tt"),
+        "host": f"mail.{desk.site.domain}",
+        "subject": SUBJECT,
+        "attachment": ATTACHMENT,
+        "anchor": anchor_of(desk.secrets[AUTHORITY]),
+    }
+    desk.sh("cat >/root/story.py", script)
+    seen = json.loads(desk.sh("LANG=C.UTF-8 python3 /root/story.py", json.dumps(told)))
+    assert seen["found_by_bare_letters"] == [f"Trần Thị Ví Dụ <{desk.address('vidu.tt')}>"]
+    assert seen["from"] == [f"Nguyễn Văn Mẫu <{desk.address('mau.nv')}>"]
+    assert seen["signature"].splitlines()[:3] == ["CHỦ TỊCH", "Nguyễn Văn Mẫu", "ỦY BAN NHÂN DÂN XÃ MẪU"]
+    assert seen["arrived"] == {
+        "subject": SUBJECT,
+        "from": "Nguyễn Văn Mẫu",
+        "attachments": [ATTACHMENT],
+        "diacritics": True,
+    }
+    assert seen["english"] == []
+    assert seen["refused_by_policy"] == []
+    if SCREENSHOT.is_dir():
+        picture = ["podman", "exec", desk.name, "cat", "/root/webmail.png"]
+        (SCREENSHOT / "webmail.png").write_bytes(subprocess.run(picture, check=True, capture_output=True).stdout)
+
+
+def test_thunderbird_opens_the_mailbox(desk: Desk) -> None:
+    told = json.loads(
+        desk.python(
+            "roles.mail_client.thunderbird",
+            desk.address("vidu.tt"),
+            "Trần Thị Ví Dụ",
+            given=f"{desk.password('vidu.tt')}\n",
+        )
+    )
+    assert told["loggedIn"] is True
+    assert SUBJECT in told["subjects"]
+
+
+def test_thunderbird_is_refused_with_a_wrong_password(desk: Desk) -> None:
+    told = json.loads(
+        desk.python("roles.mail_client.thunderbird", desk.address("vidu.tt"), "Trần Thị Ví Dụ", given="sai\n")
+    )
+    assert told["loggedIn"] is not True
+    assert "subjects" not in told
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_webmail_speaks_no_old_tls(desk: Desk, version: str) -> None:
+    command = f"curl -sS --tls-max {version} --ciphers DEFAULT@SECLEVEL=0 https://mail.{desk.site.domain}/ 2>&1"
+    assert "protocol version" in desk.sh(f"! {command}")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/config/config.inc.php",
+        "/installer/",
+        "/plugins/lienxa/lienxa.php",
+        "/plugins/password/config.inc.php.dist",
+        "/SQL/sqlite.initial.sql",
+        "/../../../etc/roundcube/lienxa-people.json",
+    ],
+)
+def test_webmail_serves_no_file_that_is_not_for_people(desk: Desk, path: str) -> None:
+    url = f"https://mail.{desk.site.domain}{path}"
+    code = desk.sh(f"curl -sS --path-as-is -o /dev/null -w '%{{http_code}}' '{url}'")
+    assert code in {"400", "403", "404"}
+
+
+def test_webmail_keeps_settings_over_a_restart_of_its_daemons(desk: Desk) -> None:
+    users = (
+        "python3 -c \"import sqlite3; print(sqlite3.connect('%s').execute('select username from users').fetchall())\""
+    )
+    database = "/var/lib/dbconfig-common/sqlite3/roundcube/roundcube"
+    before = desk.sh(users % database)
+    assert "mau.nv" in before
+    desk.sh("systemctl restart lienxa-webmail nginx")
+    time.sleep(1)
+    assert desk.sh(users % database) == before
+
+
+def _unpack(name: str, archive: Archive, folder: Path) -> None:
+    with archive.path.open("rb") as file:
+        subprocess.run(["podman", "exec", "-i", name, "python3", "-c", _UNTAR, str(folder)], stdin=file, check=True)
+
+
+_UNTAR = "import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode='r|xz').extractall(sys.argv[1])"
+
+
+def _operations(events: list[Event]) -> list[OperationEnded]:
+    return [event for event in events if isinstance(event, OperationEnded)]
+
+
+def _ended(events: list[Event]) -> RunEnded:
+    last = events[-1]
+    assert isinstance(last, RunEnded)
+    return last
