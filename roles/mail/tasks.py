@@ -33,6 +33,11 @@ FILTER = "/etc/fail2ban/filter.d/lienxa-mail.conf"
 SMARTHOST = "/etc/postfix/lienxa-smarthost"
 OWNER = "vmail"
 QUOTA = "mailbox"
+ARRIVED = "Đến"
+"""Name of the folder in a shared mailbox where its mail arrives; `ARRIVED_ON_DISK` is the same in IMAP's UTF-7."""
+ARRIVED_ON_DISK = "&ARAevw-n"
+FULL = "The mailbox is full (hop thu da day)"
+"""Said in SMTP, which takes ASCII."""
 
 TABLES = ("mailboxes", "aliases", "senders", "own-domain", "lists-outside", "lists-inside")
 RSPAMD = (
@@ -149,7 +154,7 @@ def accounts(mail: SiteMail, secrets: Mapping[str, str], dovecot: str) -> tuple[
         MailAccount(
             mail.address(box.login),
             None if box.shared else secrets[f"password_{box.login}"],
-            " ".join([_quota(box, dovecot), *_sees(mail, box, names)]),
+            " ".join([_quota(box, dovecot), *_inbox(box, dovecot), *_sees(mail, box, names)]),
         )
         for box in mail.mailboxes
     )
@@ -160,8 +165,10 @@ def dovecot_values(ctx: Context[Options]) -> dict[str, object]:
     mail = mail_of(ctx)
     return {
         "accounts": ACCOUNTS,
+        "arrived": ARRIVED,
         "certificate": CERTIFICATE,
         "default_quota": max((box.quota for box in mail.mailboxes), default=1024),
+        "full": FULL,
         "key": KEY,
         "mail_folder": MAILBOXES,
         "names": namespace_names(mail),
@@ -174,6 +181,14 @@ def _quota(box: SiteMailbox, dovecot: str) -> str:
     if dovecot == "2.3":
         return f"userdb_quota_rule=*:storage={box.quota}M"
     return f"userdb_quota/{QUOTA}/storage_size={box.quota}M"
+
+
+def _inbox(box: SiteMailbox, dovecot: str) -> list[str]:
+    """Where several look in, what arrives is a folder like others: the root of a Maildir is seen by its owner alone."""
+    if not box.shared:
+        return []
+    inbox = f"~/Maildir/.{ARRIVED_ON_DISK}"
+    return [f"userdb_mail=maildir:~/Maildir:INBOX={inbox}" if dovecot == "2.3" else f"userdb_mail_inbox_path={inbox}"]
 
 
 def _sees(mail: SiteMail, box: SiteMailbox, names: Mapping[str, str]) -> list[str]:
