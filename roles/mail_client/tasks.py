@@ -127,11 +127,17 @@ def policies(site: Site, options: Options) -> dict[str, object]:
 
 
 def _people(site: Site, mail: SiteMail) -> dict[str, object]:
-    people = [person for person in site.people if person.mailbox]
     return {
         "organization": organ(site),
         "book": book_name(site),
-        "signatures": {mail.address(one.login): {"html": signature_html(site, one)} for one in people},
+        "people": {
+            mail.address(one.login): {
+                "signature": signature_html(site, one),
+                "shared": {mail.address(box.login): box.name for box in mail.mailboxes if one.login in box.members},
+            }
+            for one in site.people
+            if one.mailbox
+        },
         "contacts": [
             {name: value for name, value in asdict(contact).items() if value} | {"organization": organ(site)}
             for contact in contacts(site)

@@ -1,8 +1,8 @@
 """A Thunderbird without a screen and with a profile of its own, asked what it makes of a machine.
 
 It is driven by Marionette, its own remote control, on a port of loopback that it picks itself; standard library
-only. As a program: `python3 -m roles.mail_client.thunderbird ADDRESS NAME`, with the password on standard input, prints
-what was found.
+only. As a program it is given an address, a name and addresses of offices, and the password on standard input; it
+prints what was found.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ _PORT_FILE = "MarionetteActivePort"
 _COMMAND = ("thunderbird", "--headless", "--no-remote", "--marionette", "--remote-allow-system-access", "--profile")
 
 _ASK = """
-const [address, name, password, web] = arguments;
+const [address, name, password, web, offices] = arguments;
 const {MailServices} = ChromeUtils.importESModule("resource:///modules/MailServices.sys.mjs");
 const setup = file => ChromeUtils.importESModule(`resource:///modules/accountcreation/${file}.sys.mjs`)[file];
 const until = async found => {
@@ -67,6 +67,9 @@ if (config) {
   const identity = account.defaultIdentity;
   await until(() => identity.htmlSigText);
   told.signature = identity.htmlSigText;
+  const addresses = () => account.identities.map(one => one.email).sort();
+  await until(() => offices.every(one => addresses().includes(one)));
+  told.writesAs = addresses();
   if (told.loggedIn === true) {
     const incoming = MailServices.accounts.getAccount(account.key).incomingServer;
     incoming.performExpand(null);
@@ -86,14 +89,15 @@ return told;
 """
 
 
-def ask(address: str, name: str, *, password: str = "", web: str = "") -> dict[str, Any]:
+def ask(address: str, name: str, *, password: str = "", web: str = "", offices: Sequence[str] = ()) -> dict[str, Any]:
     """What a fresh Thunderbird on this machine makes of an address: see `_ASK` for the answers.
 
     With a password it logs in and reads the inbox; with `web` it opens that page and says with which status, or why
-    not. Raises ThunderbirdError where Thunderbird does not start or does not answer.
+    not; it waits until one can write under the addresses of `offices`. Raises ThunderbirdError where Thunderbird does
+    not start or does not answer.
     """
     with _profile() as profile, _running(profile) as remote:
-        answer: dict[str, Any] = remote.run(_ASK, address, name, password, web)
+        answer: dict[str, Any] = remote.run(_ASK, address, name, password, web, list(offices))
         return answer
 
 
@@ -157,6 +161,7 @@ def _profile() -> Iterator[Path]:
 
 @contextmanager
 def _running(profile: Path) -> Iterator[_Remote]:
+    (profile / _PORT_FILE).unlink(missing_ok=True)
     environment = {"HOME": str(profile), "LANG": "vi_VN.UTF-8", "PATH": os.environ.get("PATH", "/usr/bin:/bin")}
     process = subprocess.Popen(
         [*_COMMAND, str(profile)],
@@ -195,4 +200,4 @@ def _port(profile: Path, process: subprocess.Popen[bytes]) -> int:
 
 if __name__ == "__main__":
     given = "" if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-    sys.stdout.write(json.dumps(ask(*sys.argv[1:3], password=given), ensure_ascii=False))
+    sys.stdout.write(json.dumps(ask(*sys.argv[1:3], password=given, offices=sys.argv[3:]), ensure_ascii=False))

@@ -115,6 +115,7 @@ def read(official: Official) -> dict[str, object]:
     uid = official.browser.execute_script("return rcmail.message_list.get_first_row()")
     official.open(f"?_task=mail&_mbox=INBOX&_uid={uid}&_action=show")
     official.until(lambda: official.all("#message-htmlpart1, .message-htmlpart, .message-part"))
+    official.until(lambda: not official.all("#messagestack .loading"))
     official.browser.save_screenshot("/root/webmail.png")
     body = official.browser.find_element(By.ID, "messagebody").text
     return {
