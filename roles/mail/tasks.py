@@ -61,7 +61,10 @@ RSPAMD = (
     "worker-proxy.inc",
 )
 
-CHECK_MAIN = 'cp /etc/postfix/master.cf "$(dirname {})"; said=$(postconf -c "$(dirname {})" -n 2>&1 >/dev/null); [ -z "$said" ] || { echo "$said" >&2; exit 1; }'
+CHECK_MAIN = (
+    'cp /etc/postfix/master.cf "$(dirname {})"; said=$(postconf -c "$(dirname {})" -n 2>&1 >/dev/null); '
+    '[ -z "$said" ] || { echo "$said" >&2; exit 1; }'
+)
 CHECK_MASTER = 'cp /etc/postfix/main.cf "$(dirname {})" && postconf -c "$(dirname {})" -M >/dev/null'
 CHECK_DOVECOT = "doveconf -c {} -n >/dev/null"
 CHECK_LUA = "rspamadm lua -e {} </dev/null >/dev/null 2>&1 || luac -p {}"
@@ -184,7 +187,7 @@ def _quota(box: SiteMailbox, dovecot: str) -> str:
 
 
 def _inbox(box: SiteMailbox, dovecot: str) -> list[str]:
-    """Where several look in, what arrives is a folder like others: the root of a Maildir is seen by its owner alone."""
+    """Where several look in, what arrives is a folder like others: a Maildir's root is seen by its owner alone."""
     if not box.shared:
         return []
     inbox = f"~/Maildir/.{ARRIVED_ON_DISK}"
