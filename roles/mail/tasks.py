@@ -26,7 +26,7 @@ MASTER = "/etc/postfix/master.cf"
 DOVECOT = "/etc/dovecot/dovecot.conf"
 DOVECOT_UNIT = "/etc/systemd/system/dovecot.service.d/lienxa.conf"
 RSPAMD_UNIT = "/etc/systemd/system/rspamd.service.d/lienxa.conf"
-RSPAMD_RULES = "/etc/rspamd/lua.local.d/lienxa.lua"
+RSPAMD_RULES = "/etc/rspamd/rspamd.local.lua"
 REDIS = "/etc/redis/redis-mail.conf"
 JAIL = "/etc/fail2ban/jail.d/lienxa-mail.conf"
 FILTER = "/etc/fail2ban/filter.d/lienxa-mail.conf"
@@ -67,7 +67,7 @@ CHECK_MAIN = (
 )
 CHECK_MASTER = 'cp /etc/postfix/main.cf "$(dirname {})" && postconf -c "$(dirname {})" -M >/dev/null'
 CHECK_DOVECOT = "doveconf -c {} -n >/dev/null"
-CHECK_LUA = "rspamadm lua -e {} </dev/null >/dev/null 2>&1 || luac -p {}"
+CHECK_LUA = """printf 'assert(loadfile("%s"))' {} >{}.check && rspamadm lua -b {}.check"""
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ def _rspamd(ctx: Context[Options]) -> None:
     values = {"dkim_folder": DKIM, "senders": senders(mail_of(ctx))}
     for name in RSPAMD:
         place(ctx, f"/etc/rspamd/local.d/{name}", values=values)
-    place(ctx, RSPAMD_RULES, values=values)
+    place(ctx, RSPAMD_RULES, values=values, validate=CHECK_LUA)
     place(ctx, RSPAMD_UNIT)
 
 
