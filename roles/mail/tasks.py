@@ -26,7 +26,7 @@ MASTER = "/etc/postfix/master.cf"
 DOVECOT = "/etc/dovecot/dovecot.conf"
 DOVECOT_UNIT = "/etc/systemd/system/dovecot.service.d/lienxa.conf"
 RSPAMD_UNIT = "/etc/systemd/system/rspamd.service.d/lienxa.conf"
-RSPAMD_RULES = "/etc/rspamd/lua.local.d/lienxa.lua"
+RSPAMD_RULES = "/etc/rspamd/rspamd.local.lua"
 REDIS = "/etc/redis/redis-mail.conf"
 JAIL = "/etc/fail2ban/jail.d/lienxa-mail.conf"
 FILTER = "/etc/fail2ban/filter.d/lienxa-mail.conf"
@@ -49,22 +49,29 @@ RSPAMD = (
     "fuzzy_check.conf",
     "greylist.conf",
     "logging.inc",
+    "mid.conf",
     "milter_headers.conf",
+    "multimap.conf",
     "neural.conf",
     "options.inc",
     "ratelimit.conf",
     "rbl.conf",
     "redis.conf",
+    "rspamd_update.conf",
     "settings.conf",
+    "whitelist.conf",
     "worker-controller.inc",
     "worker-normal.inc",
     "worker-proxy.inc",
 )
 
-CHECK_MAIN = 'cp /etc/postfix/master.cf "$(dirname {})"; said=$(postconf -c "$(dirname {})" -n 2>&1 >/dev/null); [ -z "$said" ] || { echo "$said" >&2; exit 1; }'
+CHECK_MAIN = (
+    'cp /etc/postfix/master.cf "$(dirname {})"; said=$(postconf -c "$(dirname {})" -n 2>&1 >/dev/null); '
+    '[ -z "$said" ] || { echo "$said" >&2; exit 1; }'
+)
 CHECK_MASTER = 'cp /etc/postfix/main.cf "$(dirname {})" && postconf -c "$(dirname {})" -M >/dev/null'
 CHECK_DOVECOT = "doveconf -c {} -n >/dev/null"
-CHECK_LUA = "rspamadm lua -e {} </dev/null >/dev/null 2>&1 || luac -p {}"
+CHECK_LUA = """printf 'assert(loadfile("%s"))' {} >{}.check && rspamadm lua -b {}.check"""
 
 
 @dataclass(frozen=True)
@@ -184,7 +191,7 @@ def _quota(box: SiteMailbox, dovecot: str) -> str:
 
 
 def _inbox(box: SiteMailbox, dovecot: str) -> list[str]:
-    """Where several look in, what arrives is a folder like others: the root of a Maildir is seen by its owner alone."""
+    """Where several look in, what arrives is a folder like others: a Maildir's root is seen by its owner alone."""
     if not box.shared:
         return []
     inbox = f"~/Maildir/.{ARRIVED_ON_DISK}"
@@ -230,7 +237,7 @@ def _rspamd(ctx: Context[Options]) -> None:
     values = {"dkim_folder": DKIM, "senders": senders(mail_of(ctx))}
     for name in RSPAMD:
         place(ctx, f"/etc/rspamd/local.d/{name}", values=values)
-    place(ctx, RSPAMD_RULES, values=values)
+    place(ctx, RSPAMD_RULES, values=values, validate=CHECK_LUA)
     place(ctx, RSPAMD_UNIT)
 
 
