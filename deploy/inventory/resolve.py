@@ -180,6 +180,7 @@ def _uplink(written: UplinkWritten) -> SiteUplink:
         address=written.address if fixed else None,
         gateway=written.gateway,
         user=written.user,
+        public=written.public,
         down=written.down,
         up=written.up,
     )
