@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from deploy.inventory.certificates import make_dkim_key
 from deploy.lab.laptop import run, state_dir, write_private
 from deploy.lab.rehearsal import LabFacts
 
@@ -38,6 +39,14 @@ def root_key(slug: str) -> Path:
     key = state_dir(slug) / "root.pem"
     if not key.exists():
         write_private(key, run(["openssl", "genpkey", "-algorithm", "ed25519"]).stdout)
+    return key
+
+
+def world_dkim_key(slug: str) -> Path:
+    """The private key that the outside world's mail is signed with, PEM."""
+    key = state_dir(slug) / "world-dkim.pem"
+    if not key.exists():
+        write_private(key, make_dkim_key())
     return key
 
 
