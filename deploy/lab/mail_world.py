@@ -15,7 +15,7 @@ from deploy.inventory.role import Secret
 from deploy.inventory.secrets import SecretsFor, stand_in_secrets
 from deploy.inventory.site import Site
 from deploy.lab.boot import File
-from deploy.lab.keys import world_dkim_key
+from deploy.lab.keys import world_certificate, world_dkim_key
 from deploy.lab.laptop import state_dir
 
 DOMAIN = "example.vn"
@@ -81,8 +81,9 @@ def mail_files(site: Site) -> tuple[File, ...]:
         File("/etc/postfix/main.cf", (ours / "main.cf").read_text()),
         File("/etc/postfix/mailboxes", "/./ all/\n"),
         File("/etc/postfix/recipients", _RECIPIENTS),
-        File("/etc/postfix/relay-name", f"{smarthost.host if smarthost else 'relay.example.vn'}\n"),
+        File("/etc/postfix/relay-name", f"{_servers(site)[1]}\n"),
         File("/etc/postfix/relay-user", user),
+        File("/etc/postfix/world.pem", world_certificate(site.commune.slug, _servers(site)), 0o600),
         File("/etc/postfix/sasl/smtpd.conf", _SASL),
         File("/etc/lienxa-lab/world-dkim.pem", world_dkim_key(site.commune.slug).read_text(), 0o600),
         File("/var/lib/lienxa-lab/relay-password", password, 0o600),
@@ -112,12 +113,17 @@ def _secrets(site: Site) -> SecretsFor:
     return stand_in_secrets(state_dir(site.commune.slug) / "secrets.json")
 
 
+def _servers(site: Site) -> tuple[str, str]:
+    """The names of the exchanger and of the relay."""
+    assert site.mail is not None
+    smarthost = site.mail.smarthost
+    return f"mx.{DOMAIN}", smarthost.host if smarthost else f"relay.{DOMAIN}"
+
+
 def _own_records(site: Site) -> tuple[Record, ...]:
-    host = f"mx.{DOMAIN}"
+    host, relay = _servers(site)
     key = dkim_public_key(world_dkim_key(site.commune.slug).read_text())
     policy = f"v=spf1 ip4:{EXCHANGER} -all"
-    assert site.mail is not None
-    relay = site.mail.smarthost.host if site.mail.smarthost else f"relay.{DOMAIN}"
     return (
         Record(DOMAIN, "MX", f"10 {host}."),
         Record(DOMAIN, "TXT", policy),
