@@ -274,3 +274,11 @@ def test_a_real_unbound_answers_of_mail_and_asks_the_province_for_the_rest(accep
     stop = f"kill $(cat {FOLDER}/ours.pid) $(cat {FOLDER}/province.pid)"
     script = ASK.format(folder=FOLDER, answers=ANSWERS)
     accepted(script, "ask.py", f"{start}; python3 {{}} && said=0 || said=1; {stop}; exit $said")
+
+
+def test_a_real_packet_from_outside_comes_to_the_mail_machine_and_to_it_alone(accepted: Accepted) -> None:
+    accepted(rendered(network_context(MODEL), tasks.RULES), "nftables.conf", "mkdir -p /etc/nftables.d")
+    server, zone = MODEL.machine("srv1"), MODEL.zone("server")
+    words = (zone.gateway, zone.network.prefixlen, server.address, MODEL.prefix, f"{FOLDER}/nftables.conf")
+    script = Path(__file__).with_name("packets_from_outside.py").read_text()
+    accepted(script, "packets.py", f"ip link set lo up; python3 {{}} {' '.join(map(str, words))}")
