@@ -9,8 +9,9 @@ import click
 
 from deploy.cli.options import commune_argument, commune_folder, inventories_option, json_option, lab_option
 from deploy.cli.troubles import troubles
+from deploy.errors import UserError
 from deploy.inventory.dkim import dkim_keys
-from deploy.inventory.mail_dns import Section, outside_records
+from deploy.inventory.mail_dns import Section, UnknownAddressError, outside_records
 from deploy.inventory.site import Site
 from deploy.report.json_lines import JsonLines
 from deploy.target import open_target
@@ -33,7 +34,11 @@ def dns(commune: str, lab: bool, as_json: bool, inventories: Path) -> None:
     commune_folder(inventories, commune)
     with troubles():
         target = open_target(inventories, commune, lab=lab)
-        sections = outside_records(target.site, dkim_keys(target.site, target.secrets()))
+        try:
+            sections = outside_records(target.site, dkim_keys(target.site, target.secrets()))
+        except UnknownAddressError as error:
+            source = target.inventory.commune(commune).source
+            raise UserError(f"{source.file}:{source.key_line(('uplinks',))}: {error}") from error
     if as_json:
         _print_lines(commune, sections)
     else:
@@ -51,9 +56,13 @@ def zone_snippet(site: Site, sections: tuple[Section, ...]) -> str:
 
 def _lines(section: Section) -> str:
     closed = "" if section.reachable else " Closed from outside today: publish these when that changes."
-    mark = "" if section.reachable and section.by == "province" else "; "
+    mark = "" if _for_the_province(section) else "; "
     records = (f"{mark}{one.name}. {TTL} IN {one.type} {one.data}\n" for one in section.records)
     return f"\n; {section.about}{closed}\n" + "".join(records)
+
+
+def _for_the_province(section: Section) -> bool:
+    return section.reachable and section.by == "province"
 
 
 def _print_lines(commune: str, sections: tuple[Section, ...]) -> None:
@@ -63,5 +72,5 @@ def _print_lines(commune: str, sections: tuple[Section, ...]) -> None:
             record = {"name": one.name, "ttl": TTL, "type": one.type, "data": one.data}
             more = {"about": section.about, "publish": section.reachable, "by": section.by}
             lines.line({"event": "record", "commune": commune} | record | more)
-    count = sum(len(section.records) for section in sections if section.reachable)
+    count = sum(len(section.records) for section in sections if _for_the_province(section))
     lines.line({"event": "summary", "verb": "dns", "commune": commune, "publish": count})

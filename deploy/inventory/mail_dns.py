@@ -41,6 +41,10 @@ _LONGEST_STRING = 255
 """Characters of one string in a TXT record (RFC 1035, section 3.3)."""
 
 
+class UnknownAddressError(UserError):
+    """Nobody outside could be told where the commune is."""
+
+
 @dataclass(frozen=True)
 class Record:
     """A record of the DNS."""
@@ -89,7 +93,7 @@ def inside_records(site: Site) -> tuple[Record, ...]:
 def outside_records(site: Site, dkim: Mapping[str, str]) -> tuple[Section, ...]:
     """What the world has to know, `dkim` being the public keys by selector; () where mail is not the commune's own.
 
-    Raises UserError where the inventory does not say by which address the world reaches the commune.
+    Raises UnknownAddressError where the inventory does not say by which address the world reaches the commune.
     """
     mail = site.mail
     if mail is None or mail.server is None:
@@ -200,9 +204,8 @@ def _public_addresses(site: Site) -> tuple[IPv4Address, ...]:
     found = tuple(dict.fromkeys(address for address in map(public_address, site.uplinks) if address))
     if not found:
         names = " or ".join(uplink.name for uplink in site.uplinks) or "a line"
-        raise UserError(
-            f"{site.commune.slug}/commune.yaml: uplinks: none says by which address the world reaches the commune, "
-            f"so there is nothing that an MX record could name. Ask the provider of {names} for a fixed address and "
-            "write it as `public:` there."
+        raise UnknownAddressError(
+            "none of the uplinks says by which address the world reaches the commune, so there is nothing that an MX "
+            f"record could name; ask the provider of {names} for a fixed address and write it there as `public`"
         )
     return found

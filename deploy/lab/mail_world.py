@@ -1,6 +1,7 @@
 """`tinh` as the outside world of mail: Postfix and Rspamd, which judge and send.
 
-There where the commune has mail of its own. `/usr/lib/lienxa-lab/world` on tinh is what tests ask.
+There where the commune has mail of its own. `/usr/lib/lienxa-lab/world` on tinh is what tests ask; checks that run on
+the commune's machines ask the same of `http://mx.example.vn:8025/`.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ def mail_files(site: Site) -> tuple[File, ...]:
         File("/etc/lienxa-lab/world-dkim.pem", world_dkim_key(site.commune.slug).read_text(), 0o600),
         File("/var/lib/lienxa-lab/relay-password", password, 0o600),
         File("/var/lib/lienxa-lab/first-boot.d/tinh-mail", (ours / "first-boot").read_text(), 0o755),
+        File("/etc/systemd/system/lienxa-world.service", (ours / "world.service").read_text()),
         File(WORLD, (ours / "world").read_text(), 0o755),
     )
 

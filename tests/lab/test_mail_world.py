@@ -183,7 +183,7 @@ def world() -> Iterator[World]:
 
 def test_it_boots_whole(world: World) -> None:
     assert world.sh("systemctl list-units --failed --plain --no-legend") == ""
-    assert world.sh("systemctl is-active postfix rspamd knot unbound").split() == ["active"] * 4
+    assert world.sh("systemctl is-active postfix rspamd knot unbound lienxa-world").split() == ["active"] * 5
 
 
 def test_the_commune_s_records_are_published_and_signed(world: World) -> None:
@@ -238,6 +238,19 @@ def test_a_verdict_that_the_sender_wrote_himself_does_not_count(world: World) ->
     text = f"{forged}From: {OFFICIAL}\r\nTo: a@example.vn\r\nSubject: tu-khen\r\n\r\nKinh gui\r\n"
     world.from_commune("tu-khen", selector="", source=STRANGER, message=text)
     assert world.verdict("tu-khen")["dmarc"] == "fail"
+
+
+def test_checks_on_the_commune_s_machines_ask_over_http(world: World) -> None:
+    def ask(path: str) -> Any:
+        return json.loads(world.sh(f"curl -s --get 'http://mx.example.vn:8025/{path}'"))
+
+    world.from_commune("qua-mang", to="web@example.vn")
+    (found,) = ask("received?to=web@example.vn&subject=qua-mang&count=1")
+    assert found["dkim"] == "pass"
+    assert "Subject: qua-mang" in ask(f"show?file={found['file']}")
+    assert ask(f"send?kind=forged&to={OFFICIAL}")["code"] == 550
+    assert world.sh("curl -s -o /dev/null -w '%{http_code}' 'http://mx.example.vn:8025/send?kind=nothing'") == "400"
+    assert "good" in ask("kinds")
 
 
 def test_names_that_refuse(world: World) -> None:

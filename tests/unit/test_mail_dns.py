@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from deploy.cli import lienxa
 from deploy.cli.dns import zone_snippet
 from deploy.errors import UserError
 from deploy.inventory.dkim import dkim_keys
@@ -16,6 +20,7 @@ from deploy.inventory.resolve import resolve
 from deploy.inventory.secrets import stand_in_secrets
 from deploy.inventory.site import MAIL_IMAP, WEBMAIL, Site, SiteUplink, Smarthost
 from deploy.site import CATALOG
+from deploy.target import Target
 
 MODEL = Path(__file__).parents[2] / "inventories"
 DOMAIN = "xa-mau.gialai.gov.vn"
@@ -131,8 +136,43 @@ def test_a_translated_line_is_known_by_its_outer_address(site: Site) -> None:
 
 def test_without_a_known_address_it_says_what_to_ask_whom(site: Site) -> None:
     unknown = site.model_copy(update={"uplinks": (SiteUplink(name="fibre", interface="wan0", method="dhcp"),)})
-    with pytest.raises(UserError, match=r"xa-mau/commune.yaml: uplinks: .*provider of fibre.*`public:`"):
+    with pytest.raises(UserError, match=r"provider of fibre .*`public`"):
         outside_records(unknown, KEYS)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The model's inventories without `public`."""
+    copy = tmp_path / "inventories"
+    shutil.copytree(MODEL, copy)
+    file = copy / "xa-mau" / "commune.yaml"
+    file.write_text(file.read_text().replace("public: 203.0.113.10, ", ""))
+    return copy
+
+
+def test_check_says_that_no_mail_comes(folder: Path) -> None:
+    notes = resolve(load(folder, CATALOG), "xa-mau").site.notes
+    assert "no uplink says by which address the world reaches it (public): no mail comes from outside" in notes
+
+
+def test_the_verb_says_where_it_is_to_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Target, "secrets", lambda target: stand_in_secrets(folder / "secrets.json"))
+    done = CliRunner().invoke(lienxa, ["dns", "xa-mau", "--inventories", str(folder)])
+    line = (folder / "xa-mau" / "commune.yaml").read_text().splitlines().index("uplinks:") + 1
+    assert isinstance(done.exception, UserError)
+    assert str(done.exception).startswith(f"{folder}/xa-mau/commune.yaml:{line}: none of the uplinks says")
+
+
+def test_the_verb_prints_zone_and_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Target, "secrets", lambda target: stand_in_secrets(tmp_path / "secrets.json"))
+    words = ["dns", "xa-mau", "--inventories", str(MODEL)]
+    zone = CliRunner().invoke(lienxa, words, catch_exceptions=False).stdout
+    lines = [json.loads(line) for line in CliRunner().invoke(lienxa, [*words, "--json"]).stdout.splitlines()]
+    records = {f"{one['name']}. {one['ttl']} IN {one['type']} {one['data']}": one for one in lines[:-1]}
+    shown = [line for line in zone.splitlines() if line and not line.startswith(";")]
+    assert shown == [text for text, one in records.items() if one["publish"] and one["by"] == "province"]
+    assert lines[-1]["publish"] == len(shown)
+    assert "PRIVATE" not in zone
 
 
 def test_dmarc_as_the_inventory_says(site: Site) -> None:
