@@ -14,6 +14,7 @@ from deploy.inventory.addresses import (
     WantedZone,
     plan_commune,
 )
+from deploy.inventory.mail_rules import check_mail_domain
 from deploy.inventory.merge import BadOptions, Layer, check_layer, role_options
 from deploy.inventory.models import AddressesFile, CommuneFile, ProvinceFile, ZoneWritten
 from deploy.inventory.problems import BadInventory, Problem, allowed
@@ -21,6 +22,7 @@ from deploy.inventory.role import Catalog, Kind, Options, Purpose, Role
 from deploy.inventory.rules import Draft, check_commune, check_province, check_together
 from deploy.inventory.sentences import Place, fit
 from deploy.inventory.yaml_source import Source, read
+from deploy.inventory.zones import purpose_of
 
 __all__ = ["BadInventory", "Commune", "Inventory", "Problem", "load"]
 
@@ -40,12 +42,6 @@ COMMUNE_STAND_INS: dict[Place, object] = {
     ("machines",): {},
 }
 """What stands in for parts that are wrong and needed, so that the rest of the file is looked at all the same."""
-NAMED_AFTER = {
-    "server": Purpose.SERVER,
-    "management": Purpose.MANAGEMENT,
-    "wireless": Purpose.WIRELESS,
-    "dmz": Purpose.DMZ,
-}
 
 
 @dataclass(frozen=True)
@@ -94,18 +90,14 @@ def load(folder: Path, catalog: Catalog) -> Inventory:
     for path in _commune_folders(folder):
         reading.commune(path)
     reserved = province[0].reserved if province else ()
-    reading.problems += check_together(reserved, [draft for draft, _, _ in reading.drafts])
+    drafts = [draft for draft, _, _ in reading.drafts]
+    reading.problems += check_together(reserved, drafts)
+    if province:
+        reading.problems += [each for one in drafts for each in check_mail_domain(one, province[0].province.domain)]
     inventory = reading.finish(province)
     if inventory is None or reading.problems:
         raise BadInventory(reading.problems)
     return inventory
-
-
-def purpose_of(name: str, purpose: Purpose | None, *, guest: bool) -> Purpose:
-    """What a zone is for: as written, else from its name."""
-    if guest:
-        return Purpose.GUEST
-    return purpose or NAMED_AFTER.get(name, Purpose.INTERNAL)
 
 
 def _commune_folders(folder: Path) -> Iterator[Path]:

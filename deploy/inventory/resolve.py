@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from deploy.inventory.addresses import first_address
-from deploy.inventory.loading import Commune, Inventory, purpose_of
+from deploy.inventory.loading import Commune, Inventory
 from deploy.inventory.mail import mail_of
 from deploy.inventory.mail_dns import public_address
 from deploy.inventory.models import CommuneFile, MachineWritten, ProvinceFile, UplinkWritten
@@ -24,6 +24,7 @@ from deploy.inventory.site import (
     Support,
     Upstream,
 )
+from deploy.inventory.zones import purpose_of
 
 LEVEL_2 = {
     Purpose.SERVER: "server",

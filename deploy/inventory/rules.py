@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network, IPv6Network
 from typing import Any, TypeVar
 
+from deploy.inventory.mail_rules import check_mail
 from deploy.inventory.models import CommuneFile, MachineWritten, ProvinceFile, UplinkWritten
 from deploy.inventory.problems import Problem, allowed
 from deploy.inventory.role import Kind, Purpose
@@ -339,28 +340,6 @@ def _packages(draft: Draft) -> Iterator[Problem]:
         yield draft.problem(at, message)
 
 
-def _services(draft: Draft) -> Iterator[Problem]:
-    mail = draft.file.services.mail
-    if mail is None:
-        return
-    at = ("services", "mail", "server")
-    if mail.mode == "province":
-        if mail.server is not None:
-            yield draft.problem(at, "services.mail: 'server' is only for mode local")
-        return
-    servers = [name for name, machine in draft.file.machines.items() if machine.kind is Kind.SERVER]
-    if mail.server is None:
-        message = f"services.mail is local, but has no 'server'{allowed('', servers)}"
-        yield Problem(draft.source.file, draft.source.key_line(at[:2]), message)
-    elif mail.server not in draft.names("machines"):
-        message = f"services.mail.server: there is no machine '{mail.server}'{allowed(mail.server, servers)}"
-        yield draft.problem(at, message)
-    elif mail.server not in servers and mail.server in draft.file.machines:
-        kind = draft.file.machines[mail.server].kind
-        message = f"services.mail.server: {mail.server} is of kind {kind}, not server{allowed(mail.server, servers)}"
-        yield draft.problem(at, message)
-
-
 def _people(draft: Draft) -> Iterator[Problem]:
     people = dict(zip(draft.listed("people"), draft.file.people, strict=True))
     logins = ((("people", i, "login"), f"login '{person.login}'", person.login) for i, person in people.items())
@@ -390,7 +369,7 @@ RULES: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     _unknown_zones,
     _ports,
     _uplinks,
-    _services,
+    check_mail,
     _packages,
     _people,
 )

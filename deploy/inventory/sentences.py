@@ -6,6 +6,8 @@ in one zone does not hide an unknown zone further down.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -16,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from deploy.inventory.models import DOMAIN, LOCAL_PART, LOGIN
 from deploy.inventory.problems import Problem, allowed
 from deploy.inventory.yaml_source import Source, Steps
 
@@ -159,6 +162,10 @@ PATTERNS: Mapping[str, str] = {
     ),
     "^[a-z][a-z0-9_-]{0,9}$": "an interface's name: 1 to 10 of a-z, 0-9, '-' and '_', beginning with a letter",
     "^[a-z][a-z0-9._-]{0,31}$": "1 to 32 of a-z, 0-9, '.', '_' and '-', beginning with a letter",
+    LOCAL_PART: "what stands before the @: 1 to 64 of a-z, 0-9, '.', '_' and '-', at both ends a letter or digit",
+    DOMAIN: "a domain name in lower case, like xa-mau.gialai.gov.vn",
+    "^[!-9;-~]+$": "an account's name without spaces and ':'",
+    r"^\+?[0-9][0-9 .-]{2,19}$": 'a telephone number in quotes, like "0269 3824 123"',
     "^[0-9]{1,5}$": "one to five digits",
     "^[0-9]{5}$": 'five digits in quotes, like "21583"',
     "^(dhcp|pppoe|[0-9.]+/[0-9]+)$": "dhcp, pppoe, or an address with its length like 203.0.113.2/30",
@@ -175,9 +182,18 @@ def _mismatch(detail: ErrorDetails, here: str, above: str) -> str:
         text = f"{here} is not allowed; allowed: {want}"
     else:
         text = f"{here} is {_shown(detail['input'])}; allowed: {want}"
+    if pattern == LOGIN:
+        plain = unaccented(written)
+        return text + (f"; did you mean '{plain}'?" if plain != written and re.fullmatch(LOGIN, plain) else "")
     better = written.lower().replace("_", "-").replace(" ", "-").strip("-.")
     usable = "DNS label" in want and better != written and better.isascii() and better.replace("-", "").isalnum()
     return text + (f"; did you mean '{better}'?" if usable else "")
+
+
+def unaccented(text: str) -> str:
+    """Lower case without diacritics and spaces: `Mẫu.NV` is mau.nv."""
+    plain = unicodedata.normalize("NFD", text.lower().replace("đ", "d"))
+    return "".join(one for one in plain if not unicodedata.combining(one) and not one.isspace())
 
 
 def _steps(detail: ErrorDetails) -> Place:

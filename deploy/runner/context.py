@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
@@ -27,9 +28,13 @@ class Context(Generic[OptionsT]):
     """By the short names of the role's card. Never in a repr."""
     lab: bool = False
     """Whether this is a rehearsal in containers."""
+    debian: str = "13"
+    """The machine's Debian release, `12` or `13`: for what is configured differently in each."""
 
 
-def contexts_of(order: Order, roles: Mapping[str, Role], *, lab: bool = False) -> tuple[Context, ...]:
+def contexts_of(
+    order: Order, roles: Mapping[str, Role], *, lab: bool = False, debian: str = "13"
+) -> tuple[Context, ...]:
     """The order's roles as contexts, in the order in which they are applied.
 
     Raises KeyError for a role that is not in `roles`, pydantic.ValidationError for options that do not fit it.
@@ -43,9 +48,20 @@ def contexts_of(order: Order, roles: Mapping[str, Role], *, lab: bool = False) -
             role=roles[entry.name],
             secrets=_short_names(order.secrets, entry.name),
             lab=lab,
+            debian=debian,
         )
         for entry in order.roles
     )
+
+
+def debian_release(file: Path = Path("/etc/os-release")) -> str:
+    """This machine's Debian release, `13`; empty where it has none."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    for line in lines:
+        key, _, value = line.partition("=")
+        if key == "VERSION_ID":
+            return value.strip('"')
+    return ""
 
 
 def _short_names(secrets: Mapping[str, str], role: str) -> dict[str, str]:

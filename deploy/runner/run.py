@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from deploy.journal import OperationError
 from deploy.order import Request
+from deploy.runner.context import debian_release
 from deploy.runner.engine import Engine, Performed
 from deploy.runner.guarding import Guard, Guards, RolledBackError
 from deploy.runner.journal_writer import Counts, JournalError, JournalWriter, utc_now
@@ -328,15 +329,6 @@ def _counted(counts: Counts, performed: Performed) -> Counts:
         changed=counts.changed + (performed.status in {"changed", "would_change"}),
         failed=counts.failed + (performed.status == "failed"),
     )
-
-
-def debian_release(file: Path = Path("/etc/os-release")) -> str:
-    """This machine's Debian release, `13`; empty where it has none."""
-    for line in file.read_text(encoding="utf-8").splitlines():
-        key, _, value = line.partition("=")
-        if key == "VERSION_ID":
-            return value.strip('"')
-    return ""
 
 
 def _need_room(folder: Path) -> None:

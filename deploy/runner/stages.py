@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from deploy.inventory.role import Options, Role
 from deploy.order import Order
-from deploy.runner.context import Context, contexts_of
+from deploy.runner.context import Context, contexts_of, debian_release
 from deploy.runner.pyinfra_api import host
 
 
@@ -72,7 +72,7 @@ def apply_roles(
     if unknown:
         raise PrepareError(f"this kit has no role {', '.join(unknown)}")
     try:
-        contexts = contexts_of(order, source.cards, lab=lab)
+        contexts = contexts_of(order, source.cards, lab=lab, debian=debian_release())
     except ValidationError as error:
         raise PrepareError(f"the order's options do not fit this kit's roles: {error}") from error
     return tuple(_apply_role(ctx, source) for ctx in contexts if not only or ctx.role.name in only)
@@ -114,6 +114,7 @@ def _retire_role(order: Order, name: str, version: int, source: RoleSource, *, l
         options=_default_options(card.options),
         role=card,
         lab=lab,
+        debian=debian_release(),
     )
     return Stage(name, version, "retire", _register(ctx, (source.tasks(name).retire,)))
 

@@ -25,7 +25,8 @@ def apply_roles() -> None:
         raise ValueError(f"{host.name} comes from no commune: run pyinfra @lienxa/COMMUNE deploy/site.py")
     config.SUDO = True
     order = _orders(commune, bool(lab))[host.data.lienxa_machine]
-    for context in contexts_of(order, ROLES, lab=bool(lab)):
+    debian = order.site.machine(order.machine).debian or "13"
+    for context in contexts_of(order, ROLES, lab=bool(lab), debian=debian):
         tasks = import_module(f"roles.{context.role.name}.tasks")
         for stage in STAGES:
             getattr(tasks, stage)(context)

@@ -41,6 +41,7 @@ ROLE = Role(
         "locales",
         "needrestart",
         "openssh-server",
+        "openssl",
         "sudo",
         "tzdata",
         "unattended-upgrades",

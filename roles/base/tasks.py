@@ -9,7 +9,7 @@ from deploy.inventory.site import PACKAGES, Site, SiteMachine
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, packages, place, unit
 from deploy.runner.operations.accounts import account, authorized_keys, console_password
-from deploy.runner.operations.system import hostname, locales, own_name_in_hosts, timezone
+from deploy.runner.operations.system import hostname, locales, own_name_in_hosts, timezone, trust_anchor
 from roles.base.options import Options
 
 LANGUAGES = ("vi_VN.UTF-8", "en_US.UTF-8")
@@ -24,6 +24,9 @@ RESTARTS = "/etc/needrestart/conf.d/lienxa.conf"
 FETCH_TIMER = "/etc/systemd/system/apt-daily.timer.d/lienxa.conf"
 UPGRADE_TIMER = "/etc/systemd/system/apt-daily-upgrade.timer.d/lienxa.conf"
 
+ANCHOR = "/usr/local/share/ca-certificates/lienxa-commune.crt"
+
+CHECK_ANCHOR = "openssl x509 -noout -in {}"
 CHECK_SSHD = r"printf 'Include %s\nInclude /etc/ssh/sshd_config\n' {} | /usr/sbin/sshd -t -f /dev/stdin"
 """The new drop-in before all else that sshd reads: with it, the daemon would start."""
 CHECK_APT = "APT_CONFIG= apt-config -c={} dump >/dev/null"
@@ -50,6 +53,7 @@ def configure(ctx: Context[Options]) -> None:
         absent(TIME)
     place(ctx, JOURNAL)
     _upgrades(ctx)
+    _trust(ctx)
 
 
 def activate(ctx: Context[Options]) -> None:
@@ -63,8 +67,9 @@ def activate(ctx: Context[Options]) -> None:
 
 def retire(ctx: Context[Options]) -> None:
     """Take back every drop-in. SSH, the account with its keys and the time stay: without them nobody gets in."""
-    for path in (JOURNAL, UPGRADES, CACHE, RESTARTS, FETCH_TIMER, UPGRADE_TIMER):
+    for path in (ANCHOR, JOURNAL, UPGRADES, CACHE, RESTARTS, FETCH_TIMER, UPGRADE_TIMER):
         absent(path)
+    trust_anchor(ANCHOR)
     unit("systemd-journald")
 
 
@@ -107,6 +112,15 @@ def _package_cache(ctx: Context[Options]) -> None:
         place(ctx, CACHE, validate=CHECK_APT)
     else:
         absent(CACHE)
+
+
+def _trust(ctx: Context[Options]) -> None:
+    """The commune's own authority among those that every program on the machine believes in."""
+    if anchor := ctx.secrets.get("trust_anchor"):
+        place(ctx, ANCHOR, content=anchor, validate=CHECK_ANCHOR)
+    else:
+        absent(ANCHOR)
+    trust_anchor(ANCHOR)
 
 
 def _upgrades(ctx: Context[Options]) -> None:

@@ -57,6 +57,11 @@ class Options(BaseOptions):
         default=True,
         description="Whether a suspicious mail of a stranger is put off once; a proper server comes again.",
     )
+    public_lists: bool = Field(
+        default=False,
+        description="Whether public lists on the Internet are asked about senders, links and fingerprints of mail. "
+        "Less spam gets through, and those who keep the lists see who writes to the commune.",
+    )
     antivirus: bool = Field(
         default=False,
         description="Whether ClamAV looks into attachments. It wants 2 GiB of memory for itself.",

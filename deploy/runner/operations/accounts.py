@@ -13,7 +13,8 @@ from typing import Unpack
 from deploy.runner.operations.script import Arguments, Reason, Script
 from deploy.runner.pyinfra_api import FactBase, OperationMeta, StringCommand, host, operation
 
-_YESCRYPT = b"$y$"
+YESCRYPT = b"$y$"
+BCRYPT = b"$2b$"
 
 
 def account(
@@ -114,13 +115,16 @@ def matches(password: str, hashed: str) -> bool:
     return found is not None and hmac.compare_digest(bytes(found), hashed.encode())
 
 
-def hash_of(password: str) -> str:
-    """A fresh yescrypt hash, Debian's own choice since 11. Raises OSError where the C library makes none."""
+def hash_of(password: str, method: bytes = YESCRYPT, rounds: int = 0) -> str:
+    """A fresh hash; yescrypt is Debian's own choice since 11. `rounds` 0: as many as the C library thinks right.
+
+    Raises OSError where it makes none.
+    """
     library = _libcrypt()
-    salt = library.crypt_gensalt(_YESCRYPT, 0, None, 0)
+    salt = library.crypt_gensalt(method, rounds, None, 0)
     hashed = library.crypt(password.encode(), salt) if salt else None
-    if not hashed or not hashed.startswith(_YESCRYPT):
-        raise OSError("libcrypt has no yescrypt")
+    if not hashed or not hashed.startswith(method):
+        raise OSError(f"libcrypt has no {method.decode()}")
     return bytes(hashed).decode()
 
 

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Unpack
 
 from deploy.runner.operations.edit import edit
@@ -41,6 +42,15 @@ def masked(unit_name: str, /, **arguments: Unpack[Arguments]) -> OperationMeta:
     """Make a unit never start, whoever asks for it: for a package's helper that would undo our work."""
     arguments.setdefault("name", f"Never {unit_name}")
     return _masked(unit_name=unit_name, **arguments)
+
+
+def trust_anchor(path: str, **arguments: Unpack[Arguments]) -> OperationMeta:
+    """Make every program believe in the authority whose certificate is at `path`, below ca-certificates' own folder.
+
+    Where nothing is at `path`, make them believe in it no longer.
+    """
+    arguments.setdefault("name", f"Authority {PurePosixPath(path).stem} is believed in")
+    return _trust_anchor(path=path, **arguments)
 
 
 def with_own_name(text: str, fqdn: str) -> str:
@@ -86,6 +96,28 @@ class MaskFact(FactBase[bool]):
     def process(self, output: list[str]) -> bool:
         """Parse it."""
         return output[:1] == ["/dev/null"]
+
+
+class AnchorFact(FactBase[bool]):
+    """Whether what programs read of authorities is as new as this one's certificate, or has lost one that is gone."""
+
+    def command(self, path: str) -> str:
+        """One shell command."""
+        link = shlex.quote(f"/etc/ssl/certs/{PurePosixPath(path).stem}.pem")
+        quoted, bundle = shlex.quote(path), "/etc/ssl/certs/ca-certificates.crt"
+        return (
+            f"if [ -e {quoted} ]; then if [ -e {link} ] && [ {bundle} -nt {quoted} ]; then echo current; fi; "
+            f"elif [ ! -L {link} ]; then echo current; fi"
+        )
+
+    @staticmethod
+    def default() -> bool:
+        """Nothing is known."""
+        return False
+
+    def process(self, output: list[str]) -> bool:
+        """Parse it."""
+        return "current" in output
 
 
 class HostnameFact(FactBase[tuple[str, str]]):
@@ -159,6 +191,12 @@ base64 -d >/etc/locale.gen.lienxa
 mv -T -f /etc/locale.gen.lienxa /etc/locale.gen
 locale-gen --keep-existing
 """
+
+
+@operation()
+def _trust_anchor(path: str) -> Generator[StringCommand, None, None]:
+    if not host.get_fact(AnchorFact, path=path):
+        yield StringCommand("update-ca-certificates --fresh >/dev/null")
 
 
 @operation()
