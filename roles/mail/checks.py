@@ -31,6 +31,11 @@ from deploy.inventory.site import (
 from deploy.runner.checking import each
 from deploy.runner.operations.mailboxes import LOCKED
 from roles.mail import tasks
+from roles.mail.checks_outside import (  # noqa: F401  checks of this role too
+    test_bad_mail_is_refused,
+    test_good_mail_comes_in,
+    test_is_believed_outside,
+)
 
 LOOK_AT_LOGS = "On {machine}: `journalctl -u postfix -u postfix@- -u dovecot -u rspamd -n 100`, `mailq`."
 STRANGER = "nguoi.la@example.org"
