@@ -24,9 +24,9 @@ def mail_of(written: CommuneFile, province: ProvinceFile, commune_domain: str) -
     return SiteMail(mode="province", domain=upstream.domain, imap=upstream.imap, submission=upstream.submission)
 
 
-def members_of(mail: MailWritten, people: Sequence[PersonWritten], name: str) -> tuple[str, ...]:
-    """The mailboxes that mail to a local part ends up in, each once; () for one that leads nowhere or in a circle."""
-    return tuple(dict.fromkeys(_ends(mail, people, name, ())))
+def members_of(steps: Mapping[str, Sequence[str]], name: str) -> tuple[str, ...]:
+    """The mailboxes that mail to a local part ends up in, each once; `steps` as `targets` gives them."""
+    return tuple(dict.fromkeys(_ends(steps, name, ())))
 
 
 def targets(mail: MailWritten, people: Sequence[PersonWritten]) -> dict[str, tuple[str, ...]]:
@@ -43,6 +43,7 @@ def loops(steps: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, ...]]:
         trail = [start]
         if start not in done and (circle := _circle(steps, trail, done)):
             yield circle
+            done.update(circle)
         done.add(start)
 
 
@@ -56,13 +57,12 @@ def _circle(steps: Mapping[str, Sequence[str]], trail: list[str], done: set[str]
     return None
 
 
-def _ends(mail: MailWritten, people: Sequence[PersonWritten], name: str, trail: tuple[str, ...]) -> Iterator[str]:
-    steps = targets(mail, people)
+def _ends(steps: Mapping[str, Sequence[str]], name: str, trail: tuple[str, ...]) -> Iterator[str]:
     if name not in steps:
         yield name
     elif name not in trail:
         for target in steps[name]:
-            yield from _ends(mail, people, target, (*trail, name))
+            yield from _ends(steps, target, (*trail, name))
 
 
 def _postmaster(mail: MailWritten, everybody: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -72,7 +72,8 @@ def _postmaster(mail: MailWritten, everybody: Sequence[str]) -> dict[str, tuple[
 
 
 def _local(mail: MailWritten, people: Sequence[PersonWritten], domain: str) -> SiteMail:
-    aliases = [name for name in targets(mail, people) if name not in mail.lists]
+    steps = targets(mail, people)
+    aliases = [name for name in steps if name not in mail.lists]
     return SiteMail(
         mode="local",
         domain=domain,
@@ -80,9 +81,9 @@ def _local(mail: MailWritten, people: Sequence[PersonWritten], domain: str) -> S
         submission=f"mail.{domain}",
         server=mail.server,
         mailboxes=(*_personal(mail, people), *_shared(mail)),
-        aliases=tuple(SiteAlias(name=name, to=members_of(mail, people, name)) for name in aliases),
+        aliases=tuple(SiteAlias(name=name, to=members_of(steps, name)) for name in aliases),
         lists=tuple(
-            SiteMailList(name=name, title=each.name, members=members_of(mail, people, name), senders=each.senders)
+            SiteMailList(name=name, title=each.name, members=members_of(steps, name), senders=each.senders)
             for name, each in mail.lists.items()
         ),
         smarthost=mail.smarthost and Smarthost(**mail.smarthost.model_dump()),
