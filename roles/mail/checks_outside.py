@@ -62,7 +62,9 @@ def test_good_mail_comes_in(host: Host, site: Site, world: str) -> None:
     """Good mail of {world} arrives in a mailbox of {machine} at once."""
     token = f"kiemtra{secrets.token_hex(8)}"
     address = _address(site)
-    said = _ask(world, "send", kind="good", to=address, subject=f"Hỏi về hồ sơ {token}", seconds=str(_SECONDS))
+    # Short and Vietnamese: a filter made for English takes that for a mixture of alphabets.
+    letter = {"subject": f"Hỏi về hồ sơ đất đai {token}", "body": "Đề nghị Ủy ban trả lời."}
+    said = _ask(world, "send", kind="good", to=address, seconds=str(_SECONDS), **letter)
     assert said["status"] == "sent", said["text"]
     ours = ("mailbox", "INBOX", "header", "Message-ID", said["message_id"])
     words = " ".join(["%s"] * len(ours))
