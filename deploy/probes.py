@@ -52,6 +52,7 @@ def probes_from(site: Site, place: str | Outside, machine: str | None = None) ->
             reached = _reached(site, target, port, place)
             addresses = _addresses(site, target, place, reached)
             found += [_probe(target, port, address, reached) for address in addresses]
+            found += [_probe(target, port, address, True) for address in _handed_on(site, target, port, place)]
     return tuple(found)
 
 
@@ -83,6 +84,14 @@ def _addresses(site: Site, target: SiteMachine, place: str | Outside, reached: b
         return (str(target.address),)
     near = site.zone(place).gateway
     return (str(near),) if reached or near == target.address else (str(near), str(target.address))
+
+
+def _handed_on(site: Site, target: SiteMachine, port: SitePort, place: str | Outside) -> tuple[str, ...]:
+    """Where a port behind the gateway is met from outside: at the gateway."""
+    if isinstance(place, str) or not port.from_outside or not _behind(target):
+        return ()
+    known = place.addresses.get(site.gateway.name)
+    return (known,) if known else ()
 
 
 def _reached(site: Site, target: SiteMachine, port: SitePort, place: str | Outside) -> bool:

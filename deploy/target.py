@@ -57,9 +57,10 @@ class Target:
 
     def orders(self) -> dict[str, Order]:
         """What every managed machine has to become. Raises UserError for a secret that is missing or not for us."""
-        return make_orders(self.site, self.resolved.options, self._secrets(), CATALOG)
+        return make_orders(self.site, self.resolved.options, self.secrets(), CATALOG)
 
-    def _secrets(self) -> SecretsFor:
+    def secrets(self) -> SecretsFor:
+        """Opens the commune's secrets one by one; in the lab they are made up."""
         if self.lab:
             return stand_in_secrets(state_dir(self.commune) / "secrets.json")
         return secrets_from(self.inventories / self.commune / "secrets.yaml", configured_keys())

@@ -13,6 +13,7 @@ VERBS = {
     "new": "deploy.cli.inventory:new",
     "check": "deploy.cli.inventory:check",
     "secrets": "deploy.cli.secrets:secrets",
+    "dns": "deploy.cli.dns:dns",
     "trust": "deploy.cli.machines:trust",
     "adopt": "deploy.cli.machines:adopt",
     "plan": "deploy.cli.runs:plan",

@@ -87,6 +87,7 @@ def _local(mail: MailWritten, people: Sequence[PersonWritten], domain: str) -> S
             for name, each in mail.lists.items()
         ),
         smarthost=mail.smarthost and Smarthost(**mail.smarthost.model_dump()),
+        dmarc=mail.dmarc,
         selectors=mail.selectors,
     )
 

@@ -236,6 +236,11 @@ class UplinkWritten(Written):
     )
     gateway: Address | None = Field(None, description="The next router, for a fixed address.")
     user: str | None = Field(None, min_length=1, description="Account name, for pppoe; the password is a secret.")
+    public: Address | None = Field(
+        None,
+        description="The fixed address by which the world reaches the commune on it, where that is another than "
+        "`address`: the line is dhcp or pppoe, or somebody translates. Mail from outside comes to it.",
+    )
     down: Rate | None = Field(None, description="Rate towards the commune: 50mbit. Default: not shaped.")
     up: Rate | None = Field(None, description="Rate out of the commune: 20mbit. Default: not shaped.")
 
@@ -331,6 +336,11 @@ class MailWritten(Written):
     lists: dict[LocalPart, MailListWritten] = Field({}, description="Addresses of many by local part: canbo.")
     smarthost: SmarthostWritten | None = Field(
         None, description="The relay for mail that leaves. Default: straight to whom the domain's MX names."
+    )
+    dmarc: Literal["none", "quarantine", "reject"] = Field(
+        "reject",
+        description="What others are asked to do with mail that only pretends to be the commune's (DMARC): nothing, "
+        "put it with the spam, or refuse it.",
     )
     selectors: tuple[Label, ...] = Field(
         ("lx1", "lx2"),

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 from deploy.inventory.addresses import first_address
 from deploy.inventory.loading import Commune, Inventory
 from deploy.inventory.mail import mail_of
+from deploy.inventory.mail_dns import public_address
 from deploy.inventory.models import CommuneFile, MachineWritten, ProvinceFile, UplinkWritten
 from deploy.inventory.role import Catalog, Kind, Options, Purpose
 from deploy.inventory.rules import TRUNK
@@ -181,6 +182,7 @@ def _uplink(written: UplinkWritten) -> SiteUplink:
         address=written.address if fixed else None,
         gateway=written.gateway,
         user=written.user,
+        public=written.public,
         down=written.down,
         up=written.up,
     )
@@ -198,6 +200,8 @@ def _notes(written: CommuneFile, province: ProvinceFile, zones: tuple[SiteZone, 
     if not province.support.keys:
         notes.append("no engineers' keys in province.yaml (support.keys): nobody can log in after `adopt`")
     mail = written.services.mail
+    if mail is not None and mail.mode == "local" and not any(public_address(_uplink(one)) for one in written.uplinks):
+        notes.append("no uplink says by which address the world reaches it (public): no mail comes from outside")
     if mail is not None and mail.mode == "province" and province.upstream.mail is None:
         notes.append("services.mail is the province's, but province.yaml does not say where (upstream.mail)")
     unknown = [name for name, machine in written.machines.items() if machine.mac is None and _wants_mac(machine)]

@@ -63,6 +63,8 @@ class SiteUplink(Frozen):
     gateway: IPv4Address | None = None
     user: str | None = None
     """Account name, for `pppoe`; its password is the secret `network.pppoe_<name>`."""
+    public: IPv4Address | None = None
+    """By which address the world reaches the commune on it, where that is not `address`."""
     down: int | None = None
     up: int | None = None
 
@@ -175,6 +177,8 @@ class SiteMail(Frozen):
     """With postmaster, abuse, hostmaster, webmaster and root."""
     lists: tuple[SiteMailList, ...] = ()
     smarthost: Smarthost | None = None
+    dmarc: Literal["none", "quarantine", "reject"] = "reject"
+    """What others are asked to do with mail that only pretends to be the commune's."""
     selectors: tuple[str, ...] = ()
     """DKIM selectors. The first signs, all are published; their keys are the secrets `mail.dkim_<selector>`."""
 

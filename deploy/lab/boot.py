@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files as resources
 
+from deploy.inventory.certificates import anchor_of
 from deploy.inventory.site import Site, SiteMachine
-from deploy.lab.keys import ssh_key
+from deploy.lab.keys import ssh_key, world_authority
 from deploy.lab.rehearsal import TINH, tinh_address
 
 
@@ -32,8 +33,17 @@ def machine_files(site: Site, machine: SiteMachine) -> tuple[File, ...]:
     return (
         File("/etc/systemd/network/90-installer.network", network),
         *resolver,
+        *_authorities(site),
         *common_files(site, machine.name, client=client),
     )
+
+
+def _authorities(site: Site) -> tuple[File, ...]:
+    """Who vouches for servers outside; only mail meets any."""
+    if site.mail is None or site.mail.mode != "local":
+        return ()
+    anchor = anchor_of(world_authority(site.commune.slug).read_text())
+    return (File("/usr/local/share/ca-certificates/lienxa-lab.crt", anchor),)
 
 
 def common_files(site: Site, machine: str, *, client: bool = False) -> tuple[File, ...]:

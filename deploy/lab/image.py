@@ -20,7 +20,19 @@ REPOSITORY = "localhost/lienxa"
 
 _INSTALLED = ("ca-certificates", "dbus", "openssh-server", "python3", "sudo", "systemd-sysv")
 _CLIENT = ("systemd-resolved", "systemd-timesyncd")
-_TINH = ("bind9-dnsutils", "chrony", "curl", "knot", "tcpdump", "unbound")
+_TINH = (
+    "bind9-dnsutils",
+    "chrony",
+    "curl",
+    "knot",
+    "libsasl2-modules",
+    "postfix",
+    "python3-dkim",
+    "rspamd",
+    "sasl2-bin",
+    "tcpdump",
+    "unbound",
+)
 
 # Without man pages and fsync: what nobody reads in a lab and what makes dpkg slow there.
 _DPKG = ("force-unsafe-io", "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/info/*")

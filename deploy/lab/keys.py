@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from deploy.inventory.certificates import make_authority, make_certificate, make_dkim_key
 from deploy.lab.laptop import run, state_dir, write_private
 from deploy.lab.rehearsal import LabFacts
 
@@ -39,6 +40,31 @@ def root_key(slug: str) -> Path:
     if not key.exists():
         write_private(key, run(["openssl", "genpkey", "-algorithm", "ed25519"]).stdout)
     return key
+
+
+def world_dkim_key(slug: str) -> Path:
+    """The private key that the outside world's mail is signed with, PEM."""
+    key = state_dir(slug) / "world-dkim.pem"
+    if not key.exists():
+        write_private(key, make_dkim_key())
+    return key
+
+
+def world_authority(slug: str) -> Path:
+    """Key and certificate of whom the lab's machines believe about servers outside, as all the world does; PEM."""
+    key = state_dir(slug) / "world-authority.pem"
+    if not key.exists():
+        write_private(key, make_authority(("vn",)))
+    return key
+
+
+def world_certificate(slug: str, names: tuple[str, ...]) -> str:
+    """A key and a certificate for servers outside, PEM; made once, so that `up` twice changes nothing."""
+    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
+    made = state_dir(slug) / f"world-{digest}.pem"
+    if not made.exists():
+        write_private(made, make_certificate(names, world_authority(slug).read_text()))
+    return made.read_text()
 
 
 def root_ds(slug: str) -> str:

@@ -54,7 +54,7 @@ def rehearse(site: Site, facts: LabFacts = LabFacts()) -> Site:
     return site.model_copy(
         update={
             "zones": tuple(zone.model_copy(update={"trunk": None}) for zone in site.zones),
-            "uplinks": tuple(_leased(uplink) for uplink in site.uplinks),
+            "uplinks": tuple(_leased(uplink, gateway_address(n)) for n, uplink in enumerate(site.uplinks)),
             "machines": tuple(_with_mac(site, machine) for machine in site.machines),
             "support": Support(
                 user=site.support.user,
@@ -122,8 +122,9 @@ def stable_mac(slug: str, machine: str, interface: str) -> str:
     return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
 
 
-def _leased(uplink: SiteUplink) -> SiteUplink:
-    return uplink.model_copy(update={"method": "dhcp", "address": None, "gateway": None, "user": None})
+def _leased(uplink: SiteUplink, address: IPv4Address) -> SiteUplink:
+    leased = {"method": "dhcp", "address": None, "gateway": None, "user": None, "public": address}
+    return uplink.model_copy(update=leased)
 
 
 def _with_mac(site: Site, machine: SiteMachine) -> SiteMachine:

@@ -1,4 +1,7 @@
-"""`tinh`, the province's stand-in: what is written on it so that it routes, leases, resolves and tells the time."""
+"""`tinh`, the province's stand-in: what is written on it so that it routes, leases, resolves and tells the time.
+
+Where the commune has mail of its own it is the outside world of mail too: see `mail_world`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from importlib.resources import files as resources
 from deploy.inventory.site import Site
 from deploy.lab.boot import File
 from deploy.lab.keys import root_ds, root_key
+from deploy.lab.mail_world import addresses, mail_files, records
 from deploy.lab.rehearsal import (
     BOGUS_NAME,
     INTERNET,
@@ -31,7 +35,7 @@ def tinh_files(site: Site) -> tuple[File, ...]:
     ]
     return (
         *uplinks,
-        File("/etc/systemd/network/10-lo.network", _loopback()),
+        File("/etc/systemd/network/10-lo.network", _loopback(site)),
         File("/etc/sysctl.d/10-router.conf", "net.ipv4.ip_forward = 1\n"),
         File("/etc/resolv.conf", "nameserver 127.0.0.1\n"),
         File("/etc/knot/knot.conf", _KNOT),
@@ -44,6 +48,7 @@ def tinh_files(site: Site) -> tuple[File, ...]:
         File("/etc/systemd/system/lienxa-www.service", (ours / "www.service").read_text()),
         File("/var/lib/lienxa-lab/root.pem", root_key(site.commune.slug).read_text(), 0o600),
         File("/var/lib/lienxa-lab/first-boot.d/tinh", (ours / "tinh-first-boot").read_text(), 0o755),
+        *mail_files(site),
     )
 
 
@@ -74,19 +79,20 @@ Address={gateway_address(index)}
     return text + towards if index == 0 else text
 
 
-def _loopback() -> str:
-    addresses = "".join(f"Address={address}/32\n" for address in (INTERNET, PORTAL, ROOT_SERVER))
-    return f"[Match]\nName=lo\n\n[Network]\n{addresses}"
+def _loopback(site: Site) -> str:
+    own = (INTERNET, PORTAL, ROOT_SERVER, *addresses(site))
+    return "[Match]\nName=lo\n\n[Network]\n" + "".join(f"Address={address}/32\n" for address in own)
 
 
 def _root_zone(site: Site) -> str:
     province = site.domain.split(".", 1)[1]
     bogus = BOGUS_NAME.split(".", 1)[1]
+    further = "".join(f"{one.name}. IN {one.type} {one.data}\n" for one in records(site))
     return f"""\
 $TTL 300
 . IN SOA a.root-servers.lab. hostmaster.lab. 1 3600 600 86400 60
 . IN NS a.root-servers.lab.
-a.root-servers.lab. IN A {ROOT_SERVER}
+{further}a.root-servers.lab. IN A {ROOT_SERVER}
 {UPSTREAM_NAME}. IN A {INTERNET}
 portal.{province}. IN A {PORTAL}
 {bogus}. IN NS a.root-servers.lab.
@@ -112,6 +118,8 @@ server:
 {own}    ip-freebind: yes
     access-control: 0.0.0.0/0 allow
     do-ip6: no
+    # The lab's addresses are ones that have no names elsewhere; here they do.
+    unblock-lan-zones: yes
     trust-anchor-file: /etc/unbound/root.ds
     num-threads: 1
 stub-zone:

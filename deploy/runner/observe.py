@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Literal
 
-_TYPES = {"A": 1, "NS": 2, "SOA": 6, "PTR": 12}
+Type = Literal["A", "NS", "SOA", "PTR", "MX", "TXT", "SRV"]
+_TYPES: dict[Type, int] = {"A": 1, "NS": 2, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "SRV": 33}
 _RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
 _RECURSION_DESIRED, _AUTHENTIC = 0x0100, 0x0020
 _MAGIC = bytes((99, 130, 83, 99))
@@ -21,7 +22,8 @@ _SERVER_PORT, _CLIENT_PORT = 67, 68
 
 @dataclass(frozen=True)
 class Answer:
-    """A resolver's answer. `values` are addresses or names (lower case, no dot at the end) of the type asked for."""
+    """A resolver's answer. `values` are of the type asked for: addresses, text, names (lower case, no dot at
+    the end); of MX and SRV the numbers stand before the name, as in a zone file."""
 
     code: str
     """`NOERROR`, `NXDOMAIN`, `SERVFAIL`, `REFUSED`, …"""
@@ -40,7 +42,7 @@ class Offer:
     server: IPv4Address
 
 
-def ask(server: str, name: str, kind: Literal["A", "NS", "SOA", "PTR"] = "A", *, seconds: float = 4.0) -> Answer:
+def ask(server: str, name: str, kind: Type = "A", *, seconds: float = 4.0) -> Answer:
     """Ask a resolver over UDP, once more after half of the time. Raises TimeoutError; OSError where it is refused."""
     family = socket.AF_INET6 if ":" in server else socket.AF_INET
     for _ in range(2):
@@ -117,7 +119,20 @@ def _answer(packet: bytes, kind: int) -> Answer:
 def _value(packet: bytes, offset: int, length: int, kind: int) -> str:
     if kind == _TYPES["A"]:
         return str(IPv4Address(packet[offset : offset + length]))
-    return _name(packet, offset)[0]
+    if kind == _TYPES["TXT"]:
+        return _text(packet[offset : offset + length])
+    numbers = {_TYPES["MX"]: 1, _TYPES["SRV"]: 3}.get(kind, 0)
+    before = struct.unpack(f"!{numbers}H", packet[offset : offset + 2 * numbers])
+    return " ".join([*map(str, before), _name(packet, offset + 2 * numbers)[0]])
+
+
+def _text(data: bytes) -> str:
+    """The strings of a TXT record put together."""
+    parts, offset = [], 0
+    while offset < len(data):
+        parts.append(data[offset + 1 : offset + 1 + data[offset]])
+        offset += 1 + data[offset]
+    return b"".join(parts).decode(errors="replace")
 
 
 def _name(packet: bytes, offset: int) -> tuple[str, int]:

@@ -33,6 +33,11 @@ def openings(site: Site, machine: SiteMachine) -> tuple[HostOpening, ...]:
     )
 
 
+def open_to_all(machine: SiteMachine) -> tuple[SitePort, ...]:
+    """What the gateway hands on to this machine from outside: the sender's address is whatever it is out there."""
+    return tuple(port for port in machine.ports if port.from_outside)
+
+
 def _sources4(site: Site, machine: SiteMachine, port: SitePort) -> tuple[str, ...]:
     networks = [str(site.zone(zone).network) for zone in port.zones]
     if port.from_support and machine.zone not in port.zones:

@@ -6,7 +6,7 @@ from deploy.runner.context import Context
 from deploy.runner.operations import absent, directory, packages, place, retire_units, units
 from deploy.runner.operations.netfilter import ruleset
 from roles.firewall.options import Options
-from roles.firewall.rules import openings
+from roles.firewall.rules import open_to_all, openings
 
 RULES = "/etc/nftables.conf"
 FURTHER_RULES = "/etc/nftables.d"
@@ -22,7 +22,8 @@ def install(ctx: Context[Options]) -> None:
 def configure(ctx: Context[Options]) -> None:
     """The rules, checked by nft."""
     directory(FURTHER_RULES)
-    place(ctx, RULES, mode="0755", values={"openings": openings(ctx.site, ctx.machine)}, validate=CHECK)
+    values = {"openings": openings(ctx.site, ctx.machine), "open_to_all": open_to_all(ctx.machine)}
+    place(ctx, RULES, mode="0755", values=values, validate=CHECK)
 
 
 def activate(ctx: Context[Options]) -> None:

@@ -31,6 +31,11 @@ from deploy.inventory.site import (
 from deploy.runner.checking import each
 from deploy.runner.operations.mailboxes import LOCKED
 from roles.mail import tasks
+from roles.mail.checks_outside import (  # noqa: F401  checks of this role too
+    test_bad_mail_is_refused,
+    test_good_mail_comes_in,
+    test_is_believed_outside,
+)
 
 # The web side's are this role's too: pytest finds them here.
 from roles.mail.web_checks import (  # noqa: F401

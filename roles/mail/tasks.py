@@ -44,6 +44,7 @@ RSPAMD = (
     "actions.conf",
     "antivirus.conf",
     "arc.conf",
+    "chartable.conf",
     "dkim_signing.conf",
     "dmarc.conf",
     "fuzzy_check.conf",

@@ -6,12 +6,12 @@ its name and its configuration stay the same when a new Debian brings a new PHP.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
 from dataclasses import asdict
 
 from deploy.inventory.mail_clients import book_name, contacts, imap_of, organ, signature_html, submission_of
+from deploy.inventory.mail_dns import sts_policy
 from deploy.inventory.site import MAIL_IMAP, MAIL_SIEVE, MAIL_SUBMISSION, SiteMail
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, place, unit
@@ -108,16 +108,6 @@ def people(ctx: Context[Options]) -> str:
     return json.dumps(told, ensure_ascii=False, indent=1) + "\n"
 
 
-def mta_sts_policy(mail: SiteMail) -> str:
-    """What senders are told of our certificate (RFC 8461). Not to insist: not everybody knows our authority."""
-    return f"version: STSv1\r\nmode: testing\r\nmx: {mail.host_names[0]}\r\nmax_age: 604800\r\n"
-
-
-def mta_sts_id(mail: SiteMail) -> str:
-    """Name of this policy for the TXT record `_mta-sts`: another one for another policy."""
-    return hashlib.sha256(mta_sts_policy(mail).encode()).hexdigest()[:20]
-
-
 def _mail(ctx: Context[Options]) -> SiteMail:
     assert ctx.site.mail is not None, "the role is applied where there is mail"
     return ctx.site.mail
@@ -132,7 +122,7 @@ def _values(ctx: Context[Options]) -> dict[str, object]:
         "autoconfig": autoconfig,
         "autodiscover": autodiscover,
         "mta_sts": mta_sts,
-        "policy": mta_sts_policy(mail),
+        "policy": sts_policy(mail),
         "organ": organ(ctx.site),
         "imap": imap_of(ctx.site),
         "submission": submission_of(ctx.site),

@@ -17,9 +17,9 @@ import urllib.request
 import pytest
 from testinfra.host import Host
 
+from deploy.inventory.mail_dns import sts_policy
 from deploy.inventory.site import WEBMAIL, Site, SiteMachine
 from deploy.runner.checking import each
-from roles.mail import web
 from roles.mail.options import Options
 
 LOOK = "On {machine}: `systemctl status nginx lienxa-webmail`, `journalctl -t roundcube -n 50`."
@@ -108,7 +108,7 @@ def test_policy_for_senders(site: Site, machine: SiteMachine, options: Options, 
     """Senders find at {name} how our mail is to be handed over (MTA-STS)."""
     assert site.mail is not None
     status, _, text = _ask(site, machine, "/.well-known/mta-sts.txt", name)
-    assert (status, text) == (http.client.OK, web.mta_sts_policy(site.mail))
+    assert (status, text) == (http.client.OK, sts_policy(site.mail))
 
 
 def _ask(

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 import pytest
 from testinfra.host import Host
 
+from deploy.inventory.mail_dns import Record
 from deploy.inventory.site import Site, SiteMachine, SiteUplink, SiteZone
 from deploy.runner.checking import each
 from deploy.runner.observe import ask, reverse_name
@@ -113,6 +114,14 @@ def test_resolves(host: Host, name: str, address: IPv4Address) -> None:
 def test_resolves_back(host: Host, address: IPv4Address, name: str) -> None:
     """{machine} resolves {address} to {name}."""
     assert ask(OURSELVES, reverse_name(str(address)), "PTR").values == (name,)
+
+
+@pytest.mark.needs("unit:unbound")
+@each(lambda site, machine, options: [pytest.param(r, id=f"{r.type} {r.name}") for r in wiring.records(site)])
+def test_resolves_for_mail(host: Host, record: Record) -> None:
+    """{machine} answers {record.type} of {record.name} with what the inventory says of mail."""
+    expected = record.value if record.type == "TXT" else record.value.removesuffix(".").rstrip()
+    assert expected in [value.rstrip() for value in ask(OURSELVES, record.name, record.type).values]
 
 
 @pytest.mark.needs("unit:unbound")

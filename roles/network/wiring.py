@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from deploy.inventory.mail_dns import Record, inside_records
 from deploy.inventory.role import Kind, Purpose
 from deploy.inventory.site import Site, SiteMachine, SitePort, SiteUplink, SiteZone
 from roles.network.options import Options
@@ -24,6 +25,16 @@ class Opening:
     protocol: str
     ports: tuple[int, ...]
     address: IPv4Address | None
+    why: str
+
+
+@dataclass(frozen=True)
+class HandedOn:
+    """A port of the gateway's uplinks behind which stands another machine."""
+
+    protocol: str
+    port: int
+    address: IPv4Address
     why: str
 
 
@@ -53,6 +64,17 @@ def openings_between_zones(site: Site) -> tuple[Opening, ...]:
         for machine in site.machines
         if machine.kind is not Kind.GATEWAY
         for opening in _openings(site, machine, machine.address, lambda zone, own=machine.zone: zone != own)
+    )
+
+
+def handed_on(site: Site) -> tuple[HandedOn, ...]:
+    """What everybody outside may reach of the machines behind the gateway, by the gateway's own addresses."""
+    return tuple(
+        HandedOn(port.protocol, port.number, machine.address, f"{machine.name} {port.role}")
+        for machine in site.machines
+        if machine.kind is not Kind.GATEWAY
+        for port in machine.ports
+        if port.from_outside
     )
 
 
@@ -94,12 +116,18 @@ def lease_seconds(zone: SiteZone, options: Options) -> int:
 
 
 def names(site: Site, options: Options) -> tuple[tuple[str, IPv4Address], ...]:
-    """Every name that the gateway itself answers for: machines, its own sides in the zones, and extras."""
+    """Every address that the gateway answers with: of machines, its own sides in the zones, services, and extras."""
     gateway = site.gateway
     machines = [(machine.fqdn, machine.address) for machine in site.machines]
     sides = [(f"{gateway.name}.{zone.name}.{site.domain}", zone.gateway) for zone in site.zones]
+    services = [(one.name, IPv4Address(one.value)) for one in inside_records(site) if one.type == "A"]
     extras = [(name if "." in name else f"{name}.{site.domain}", at) for name, at in options.names.items()]
-    return tuple(dict.fromkeys((*machines, *sides, *extras)))
+    return tuple(dict.fromkeys((*machines, *sides, *services, *extras)))
+
+
+def records(site: Site) -> tuple[Record, ...]:
+    """What else the gateway answers: where mail goes, who may send it, where programs find their servers."""
+    return tuple(one for one in inside_records(site) if one.type != "A")
 
 
 def reverse(site: Site) -> tuple[tuple[IPv4Address, str], ...]:

@@ -6,17 +6,26 @@ import json
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Network
+from pathlib import Path
 
 import pytest
-from render_sites import PPPOE, SITES, STATIC, site
+from render_sites import PPPOE, ROOT_DS, SITES, STATIC, site
 from rendering import FOLDER, context, rendered
 
+from deploy.inventory.loading import load
+from deploy.inventory.resolve import resolve
 from deploy.inventory.role import Kind
 from deploy.inventory.site import Site
+from deploy.lab.rehearsal import LabFacts, rehearse
+from deploy.runner import observe
 from deploy.runner.context import Context
+from deploy.site import CATALOG
 from roles.network import tasks, wiring
 
 Accepted = Callable[..., None]
+MODEL = resolve(load(Path(__file__).parents[2] / "inventories", CATALOG), "xa-mau").site
+"""The model commune, which has mail of its own; the others have none."""
+WITH_MAIL = {"field": MODEL, "lab": rehearse(MODEL, LabFacts(trust_anchors=(ROOT_DS,)))}
 OPTIONS = {
     "block_list": ["xau.example", "doc.hai.example"],
     "names": {"portal": "10.52.0.9", "ky.so.vn": "10.52.0.8"},
@@ -162,3 +171,114 @@ def test_reverse_zones_of_small_and_large_prefixes() -> None:
     assert wiring.reverse_zones(IPv4Network("10.52.0.0/16")) == ("52.10.in-addr.arpa",)
     assert wiring.reverse_zones(IPv4Network("10.52.7.128/25")) == ("7.52.10.in-addr.arpa",)
     assert len(wiring.reverse_zones(IPv4Network("10.52.0.0/15"))) == 2
+
+
+# The same, where the commune has mail of its own
+
+
+@pytest.mark.parametrize("which", WITH_MAIL.values(), ids=list(WITH_MAIL))
+def test_nft_takes_what_is_handed_on(which: Site, accepted: Accepted) -> None:
+    text = rendered(network_context(which), tasks.RULES)
+    address = which.machine("srv1").address
+    assert f"ip daddr != 10.52.0.0/22 tcp dport 25 dnat ip to {address}" in text
+    assert text.count("dnat ip to") == 1
+    accepted(text, "nftables.conf", f"{tasks.CHECK_RULES}; nft -f {{}} && nft -f {{}}")
+
+
+def test_who_tries_a_machine_behind_the_gateway_itself_is_refused() -> None:
+    rules = rendered(network_context(MODEL), tasks.RULES).partition("chain forward")[2].partition("jump refuse")[0]
+    let_in, refused = (
+        rules.index(word) for word in ("iifname @outside ct status dnat", "iifname @outside counter drop")
+    )
+    assert let_in < refused
+    assert "iifname @outside ip daddr" not in rules
+
+
+@pytest.mark.parametrize("which", WITH_MAIL.values(), ids=list(WITH_MAIL))
+def test_unbound_takes_the_names_of_mail(which: Site, accepted: Accepted) -> None:
+    ctx = network_context(which)
+    accepted(rendered(ctx, tasks.BLOCKED), "lienxa-blocked.zone", tasks.CHECK_BLOCKED)
+    text = rendered(ctx, tasks.UNBOUND, ipv6=False)
+    accepted(text.replace(tasks.BLOCKED, f"{FOLDER}/lienxa-blocked.zone"), "lienxa.conf", tasks.CHECK_UNBOUND)
+
+
+ANSWERS = [
+    ("A", "mail.xa-mau.gialai.gov.vn", str(MODEL.machine("srv1").address)),
+    ("A", "autoconfig.xa-mau.gialai.gov.vn", str(MODEL.machine("srv1").address)),
+    ("MX", "xa-mau.gialai.gov.vn", "10 mail.xa-mau.gialai.gov.vn"),
+    ("TXT", "xa-mau.gialai.gov.vn", "v=spf1 ip4:203.0.113.10 -all"),
+    ("SRV", "_imaps._tcp.xa-mau.gialai.gov.vn", "0 1 993 mail.xa-mau.gialai.gov.vn"),
+    ("SRV", "_pop3._tcp.xa-mau.gialai.gov.vn", "0 0 0 "),
+    # Only the province knows: the page at the commune's own name, and the keys that its mail is signed with.
+    ("A", "xa-mau.gialai.gov.vn", "192.0.2.80"),
+    ("TXT", "lx1._domainkey.xa-mau.gialai.gov.vn", "v=DKIM1" + "k" * 300),
+    # Of a name that has an address here the address is all there is.
+    ("TXT", "srv1.xa-mau.gialai.gov.vn", None),
+]
+ASK = """
+import sys, time
+sys.path.insert(0, "{folder}")
+from observe import ask
+for kind, name, expected in {answers!r}:
+    for _ in range(20):
+        try:
+            values = ask("127.0.0.1", name, kind).values
+            break
+        except OSError:
+            time.sleep(0.2)
+    assert values == ((expected,) if expected is not None else ()), (kind, name, values)
+"""
+PROVINCE = """
+server:
+    interface: 127.0.0.1@5300
+    do-daemonize: yes
+    chroot: ""
+    username: ""
+    use-syslog: no
+    pidfile: "{folder}/province.pid"
+    do-not-query-localhost: no
+    local-zone: "gialai.gov.vn." static
+    local-data: "xa-mau.gialai.gov.vn. IN A 192.0.2.80"
+    local-data: 'lx1._domainkey.xa-mau.gialai.gov.vn. IN TXT "v=DKIM1{first}" "{second}"'
+    local-data: 'srv1.xa-mau.gialai.gov.vn. IN TXT "the province knows better"'
+"""
+OURS = """
+server:
+    chroot: ""
+    username: ""
+    do-daemonize: yes
+    use-syslog: no
+    pidfile: "{folder}/ours.pid"
+    do-not-query-localhost: no
+    access-control: 127.0.0.0/8 allow
+    include: "{folder}/lienxa.conf"
+forward-zone:
+    name: "."
+    forward-addr: 127.0.0.1@5300
+"""
+
+
+def test_a_real_unbound_answers_of_mail_and_asks_the_province_for_the_rest(accepted: Accepted) -> None:
+    ctx = network_context(MODEL, dnssec=False)
+    ours = rendered(ctx, tasks.UNBOUND, ipv6=False).replace(tasks.BLOCKED, f"{FOLDER}/lienxa-blocked.zone")
+    files = {
+        "lienxa-blocked.zone": rendered(ctx, tasks.BLOCKED),
+        "province.conf": PROVINCE.format(folder=FOLDER, first="k" * 200, second="k" * 100),
+        "lienxa.conf": ours,
+        "ours.conf": OURS.format(folder=FOLDER),
+        "observe.py": Path(observe.__file__).read_text(),
+    }
+    for name, text in files.items():
+        accepted(text, name, "true")
+    start = f"ip link set lo up; unbound -c {FOLDER}/province.conf; unbound -c {FOLDER}/ours.conf"
+    stop = f"kill $(cat {FOLDER}/ours.pid) $(cat {FOLDER}/province.pid)"
+    script = ASK.format(folder=FOLDER, answers=ANSWERS)
+    accepted(script, "ask.py", f"{start}; python3 {{}} && said=0 || said=1; {stop}; exit $said")
+
+
+def test_a_real_packet_from_outside_comes_to_the_mail_machine_and_to_it_alone(accepted: Accepted) -> None:
+    accepted(rendered(network_context(MODEL), tasks.RULES), "nftables.conf", "mkdir -p /etc/nftables.d")
+    server, zone = MODEL.machine("srv1"), MODEL.zone("server")
+    words = (zone.gateway, zone.network.prefixlen, server.address, MODEL.prefix, f"{FOLDER}/nftables.conf")
+    script = Path(__file__).with_name("packets_from_outside.py").read_text()
+    accepted(script, "packets.py", f"ip link set lo up; python3 {{}} {' '.join(map(str, words))}")

@@ -100,6 +100,17 @@ def test_a_zone_that_is_not_there() -> None:
         probes_from(sample_site(), "attic")
 
 
+def test_what_is_handed_on_is_met_at_the_gateway_and_nowhere_else() -> None:
+    site = sample_site()
+    server = site.machine("srv1")
+    ports = tuple(port.model_copy(update={"from_outside": port.number == 443}) for port in server.ports)
+    machines = tuple(one.model_copy(update={"ports": ports}) if one is server else one for one in site.machines)
+    stranger = Outside(IPv4Address("198.51.100.7"), SUPPORT.addresses)
+    probes = probes_from(site.model_copy(update={"machines": machines}), stranger)
+    of_server = [(probe.address, probe.expect) for probe in probes if (probe.target, probe.port) == ("srv1", 443)]
+    assert of_server == [("10.52.0.10", "refused"), ("192.0.2.17", "reached")]
+
+
 @given(place=st.sampled_from([SUPPORT, *ZONES]), machine=st.sampled_from([None, "srv1", "vp01", "in01"]))
 def test_all_that_is_probed_comes_from_a_card(place: str | Outside, machine: str | None) -> None:
     site = sample_site()

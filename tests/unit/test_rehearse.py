@@ -33,7 +33,10 @@ def test_every_kind_of_uplink_leases_and_keeps_its_rates() -> None:
         down=50, up=20,
     )  # fmt: skip
     after = rehearse(make_site().model_copy(update={"uplinks": (uplink,)}))
-    assert after.uplinks == (SiteUplink(name="fibre", interface="wan0", method="dhcp", down=50, up=20),)
+    leased = SiteUplink(
+        name="fibre", interface="wan0", method="dhcp", public=IPv4Address("100.64.0.10"), down=50, up=20
+    )
+    assert after.uplinks == (leased,)
 
 
 def test_support_comes_from_the_laptop_with_the_labs_key_beside_the_engineers() -> None:
