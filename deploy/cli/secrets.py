@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from deploy.cli.options import commune_argument, commune_folder, inventories_opt
 from deploy.inventory.identity import configured_keys, create_identity, identity_path
 from deploy.inventory.loading import load
 from deploy.inventory.resolve import resolve
-from deploy.inventory.secrets import generate_missing, rekey, set_secret, show, wanted_secrets
+from deploy.inventory.secrets import generate_missing, rekey, renew_certificates, set_secret, show, wanted_secrets
 from deploy.inventory.secrets_edit import edit
 from deploy.report.words import count
 from deploy.site import CATALOG
@@ -92,6 +93,22 @@ def generate_(commune: str, inventories: Path) -> None:
     wanted = wanted_secrets(resolved.site, resolved.options, CATALOG)
     made = generate_missing(path, wanted, keys.recipients if keys else (), keys)
     click.echo(f"{path}: {', '.join(made) if made else 'nothing was missing'}.")
+
+
+@secrets.command("renew")
+@commune_argument()
+@click.option("--days", default=90, show_default=True, help="Make anew what ends within so many days.")
+@inventories_option
+def renew_(commune: str, days: int, inventories: Path) -> None:
+    """Make certificates anew that end soon, or that are for other names than the inventory has by now.
+
+    They are signed by the commune's own authority, so machines believe in them at once. Apply afterwards.
+    """
+    path = _path(inventories, commune)
+    resolved = resolve(load(inventories, CATALOG), commune)
+    wanted = wanted_secrets(resolved.site, resolved.options, CATALOG)
+    made = renew_certificates(path, wanted, configured_keys(), timedelta(days=days))
+    click.echo(f"{path}: {', '.join(made) if made else 'nothing was due'}.")
 
 
 @secrets.command("identity")

@@ -78,6 +78,16 @@ def expires(certificate: str) -> datetime:
     return x509.load_pem_x509_certificate(anchor_of(certificate).encode()).not_valid_after_utc
 
 
+def is_due(certificate: str, names: tuple[str, ...], within: timedelta) -> bool:
+    """Whether it ends that soon, or is for other names."""
+    held = x509.load_pem_x509_certificate(anchor_of(certificate).encode())
+    found = held.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return (
+        set(found.get_values_for_type(x509.DNSName)) != set(names)
+        or expires(certificate) - datetime.now(UTC) < within
+    )
+
+
 def _new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 

@@ -98,6 +98,18 @@ class Secret:
     """False: it is kept in the commune's secrets and never put into a machine's order."""
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What of a role's data a backup has to have, and how it is brought back."""
+
+    what: str
+    paths: tuple[str, ...]
+    dump: str = ""
+    """Shell command after which the paths are consistent. Empty: they are at any moment."""
+    restore: str = ""
+    """Shell command to be run once the paths are back in place. Empty: none is needed."""
+
+
 def no_secrets(options: Options, site: object) -> tuple[Secret, ...]:
     """The answer of a role that asks for none."""
     return ()
@@ -114,6 +126,8 @@ class Role:
     packages: tuple[str, ...] = ()
     units: tuple[Unit, ...] = ()
     ports: tuple[Port, ...] = ()
+    keeps: tuple[Kept, ...] = ()
+    """What a backup has to have of it."""
     needs: tuple[str, ...] = ()
     """Roles that are applied before this one on the same machine."""
     secrets: Callable[..., tuple[Secret, ...]] = no_secrets

@@ -10,13 +10,14 @@ import base64
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pyrage
 
 from deploy.errors import UserError
 from deploy.inventory.atomic import locked, write_atomically
-from deploy.inventory.certificates import anchor_of, make_authority, make_certificate, make_dkim_key
+from deploy.inventory.certificates import anchor_of, is_due, make_authority, make_certificate, make_dkim_key
 from deploy.inventory.identity import Keys, parse_recipient
 from deploy.inventory.problems import Problem
 from deploy.inventory.role import AUTHORITY, Catalog, Options, Secret
@@ -100,6 +101,31 @@ def generate_missing(
         if made or not path.exists():
             write_atomically(path, text)
     return tuple(sorted(made))
+
+
+def renew_certificates(
+    path: Path, wanted: Mapping[str, Secret], keys: Keys | None, within: timedelta
+) -> tuple[str, ...]:
+    """Make certificates anew that end soon, or are for other names than are wanted by now; the keys that were made.
+
+    Raises UserError, for a value that these keys do not open too.
+    """
+    with locked(path.parent):
+        file = read_secrets(path)
+
+        def value_of(key: str) -> str:
+            return unseal(path, key, file.values[key], keys)
+
+        made: dict[str, str] = {}
+        for key, secret in sorted(wanted.items()):
+            if secret.form == "certificate" and key in file.values and is_due(value_of(key), secret.names, within):
+                made[key] = generate(secret, value_of)
+        text = file.text
+        for key, value in made.items():
+            text = with_value(text, key, seal(value, file.recipients))
+        if made:
+            write_atomically(path, text)
+    return tuple(made)
 
 
 def new_secrets_text(recipients: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ mail for the world waits for the line. A mailbox that has left the inventory is 
 
 from __future__ import annotations
 
-from deploy.inventory.role import INSIDE, Port, Role, Secret, Unit
+from deploy.inventory.role import INSIDE, Kept, Port, Role, Secret, Unit
 from deploy.inventory.site import MAIL_IMAP, MAIL_SIEVE, MAIL_SMTP, MAIL_SUBMISSION, MAIL_SUBMISSION_STARTTLS, Site
 from roles.mail import web_card
 from roles.mail.options import Options
@@ -68,6 +68,25 @@ ROLE = Role(
         Port(993, "tcp", INSIDE, MAIL_IMAP, unit="dovecot"),
         Port(4190, "tcp", INSIDE, MAIL_SIEVE, unit="dovecot"),
         *web_card.PORTS,
+    ),
+    keeps=(
+        # A mail in a Maildir is a file that is there as a whole or not at all; indexes are made anew.
+        Kept(
+            "mailboxes",
+            ("/var/lib/lienxa-mail",),
+            restore="chown -R vmail:vmail /var/lib/lienxa-mail; doveadm force-resync -A '*'; doveadm index -A '*'",
+        ),
+        Kept(
+            "what Rspamd has learnt",
+            ("/var/lib/redis/mail.rdb",),
+            dump="redis-cli -s /run/redis-mail/redis.sock save",
+            restore="chown redis:redis /var/lib/redis/mail.rdb; systemctl restart redis-server@mail",
+        ),
+        Kept(
+            "mail that waits",
+            ("/var/spool/postfix/deferred", "/var/spool/postfix/incoming", "/var/spool/postfix/active"),
+            restore="postsuper -s; systemctl restart postfix",
+        ),
     ),
     needs=("base",),
     secrets=secrets,

@@ -19,6 +19,7 @@ from deploy.inventory.site import Site
 from deploy.lab.containers import CAPABILITIES, execute, remove, runtime
 from deploy.lab.image import image_with
 from deploy.lab.laptop import LABEL, run
+from roles.mail.tasks import SEARCH
 
 PACKAGES = Path(__file__).with_name("packages.txt")
 # Gives standard input to a checker in a network namespace of its own, so that interfaces of the same name can be
@@ -41,7 +42,7 @@ def any_site(request: pytest.FixtureRequest) -> Site:
 @pytest.fixture(scope="session", params=["12", "13"], ids=["debian12", "debian13"])
 def checkers(request: pytest.FixtureRequest) -> Iterator[str]:
     """A container that has every checker; its name."""
-    image = image_with("checkers", request.param, PACKAGES.read_text().split())
+    image = image_with("checkers", request.param, [*PACKAGES.read_text().split(), SEARCH[request.param].package])
     name = f"lienxa-checkers-{request.param}-{os.getpid()}"
     rights = [word for right in CAPABILITIES for word in ("--cap-add", right)]
     podman = ["podman", *runtime().arguments, "run", "--detach", "--rm", "--name", name, "--label", f"{LABEL}=test"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from deploy.inventory.loading import load
 from deploy.inventory.mail import loops
 from deploy.inventory.resolve import Resolved, resolve
 from deploy.inventory.role import AUTHORITY, Secret
-from deploy.inventory.secrets import generate_missing, show, stand_in_secrets, wanted_secrets
+from deploy.inventory.secrets import generate_missing, renew_certificates, show, stand_in_secrets, wanted_secrets
 from deploy.inventory.site import SiteMail
 from deploy.order import make_orders
 from deploy.runner.operations import Script, mailboxes
@@ -189,6 +190,20 @@ def test_a_certificate_by_an_authority_that_is_there_wants_a_key_that_opens_it(
     assert path.read_text() == before
     generate_missing(path, wanted, keys=keys)
     _believed(show(path, "mail.tls", keys), show(path, "base.trust_anchor", keys))
+
+
+def test_certificates_are_renewed_when_they_are_due(resolved: Resolved, tmp_path: Path) -> None:
+    keys = _keys(tmp_path)
+    path = tmp_path / "xa-mau" / "secrets.yaml"
+    wanted = wanted_secrets(resolved.site, resolved.options, CATALOG)
+    generate_missing(path, wanted, keys.recipients)
+    first = show(path, "mail.tls", keys)
+    assert renew_certificates(path, wanted, keys, timedelta(days=90)) == ()
+    assert renew_certificates(path, wanted, keys, timedelta(days=1000)) == ("mail.tls",)
+    assert show(path, "mail.tls", keys) != first
+    _believed(show(path, "mail.tls", keys), show(path, "base.trust_anchor", keys))
+    other = {"mail.tls": replace(wanted["mail.tls"], names=(f"thu.{DOMAIN}",))}
+    assert renew_certificates(path, other, keys, timedelta(days=90)) == ("mail.tls",)
 
 
 def test_the_authority_vouches_for_the_commune_only() -> None:
