@@ -280,9 +280,10 @@ def test_a_machine_more_is_one_machine_more(small_lab: Site) -> None:
 
 def test_a_second_commune_stands_beside_the_first_and_goes_alone(small_lab: Site, second_slug: str) -> None:
     first = _started(small_lab.commune.slug)
-    second = lab.up(make_site(second_slug))
+    second = lab.up(make_site(second_slug), debian="12")
     with Links(lab.access(second)) as links:
         assert links.run("gw1", ["hostname"]).stdout == b"gw1\n"
+    assert 'VERSION_ID="12"' in output(second, "gw1", "cat", "/etc/os-release"), "as `lab up --debian 12` asks"
     assert lab.down(second_slug)
     assert remains(second_slug) == []
     assert _started(small_lab.commune.slug) == first

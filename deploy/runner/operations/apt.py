@@ -30,7 +30,8 @@ def packages(ctx: Context, *extra: str, **arguments: Unpack[Arguments]) -> Opera
 def keep_fetched(ctx: Context, **arguments: Unpack[Arguments]) -> OperationMeta:
     """Make the commune's cache on this machine have what the machine has fetched before it was there.
 
-    Package lists, and what the cache itself depends on. Done once, right after the cache was installed.
+    Package lists, and what the cache itself depends on. Done once, right after the cache was installed; where the line
+    does not last for it, at the next apply.
     """
     arguments.setdefault("name", "What was fetched before is in the cache")
     return _keep_fetched(cache=_cache(ctx), **arguments)
@@ -155,11 +156,15 @@ chown -R _apt -- "$scratch/lists/partial" "$scratch/archives/partial"
 apt() {{
     apt-get -y -q ${{APT_CONFIG:+-c "$APT_CONFIG"}} -o Acquire::http::Proxy=http://{cache}/ \\
         -o Acquire::http::Proxy-Auto-Detect= -o Acquire::Languages=none \\
-        -o Acquire::http::Timeout=120 -o Acquire::Retries=3 \\
+        -o Acquire::http::Timeout=120 -o Acquire::Retries=20 -o Acquire::Retries::Delay=true \\
         -o Acquire::IndexTargets::deb-src::Sources::DefaultEnabled=false \\
         -o Dir::State::Lists="$scratch/lists" -o Dir::Cache::Archives="$scratch/archives" "$@" </dev/null
 }}
-apt update
+# The line may be away for longer than APT is patient. That costs the others a fetch over the line each, not this run.
+if ! apt -o APT::Update::Error-Mode=any update; then
+    echo 'not now; the next apply tries again' >&2
+    exit 0
+fi
 installed=$(zcat -f /var/log/apt/history.log* | sed -n 's/^Install: //p' | sed 's/([^)]*)//g; s/,/ /g')
 again() {{ apt --reinstall --no-install-recommends --download-only install "$@"; }}
 # Some may be gone from the lists since; the others still count.
