@@ -23,6 +23,7 @@ VERBS = {
     "attach": "deploy.cli.live:attach",
     "stop": "deploy.cli.live:stop",
     "log": "deploy.cli.live:log",
+    "mailbox": "deploy.cli.mailbox:mailbox",
     "cache": "deploy.cli.cache:cache",
     "lab": "deploy.cli.lab:lab",
     "completion": "deploy.cli.completion:completion",

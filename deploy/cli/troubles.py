@@ -12,6 +12,7 @@ from deploy.fleet.adopt import AdoptError
 from deploy.fleet.conversation import RefusedError
 from deploy.fleet.kit import KitError
 from deploy.fleet.links import LinkError, Trouble
+from deploy.fleet.mailboxes import MailboxError
 from deploy.fleet.package_cache import CacheError
 from deploy.fleet.trust import TrustError
 from deploy.lab.laptop import LabError
@@ -39,7 +40,7 @@ def troubles() -> Iterator[None]:
     """Turn what can go wrong outside of us into a sentence and an exit code."""
     try:
         yield
-    except (AdoptError, KitError, CacheError, LabError, RefusedError, TrustError) as error:
+    except (AdoptError, KitError, CacheError, LabError, MailboxError, RefusedError, TrustError) as error:
         raise Stopped(str(error)) from error
     except LinkError as error:
         raise (OutOfReach if error.trouble is Trouble.UNREACHABLE else Stopped)(str(error)) from error

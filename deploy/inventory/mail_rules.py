@@ -9,6 +9,7 @@ from deploy.inventory.mail import loops, targets
 from deploy.inventory.models import MailWritten
 from deploy.inventory.problems import Problem, allowed
 from deploy.inventory.role import Kind, Purpose
+from deploy.inventory.site import MAIL_LABELS
 from deploy.inventory.zones import purpose_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def check_mail(draft: Draft) -> Iterator[Problem]:
         yield from _not_local(draft)
         return
     yield from _server(draft, mail)
+    yield from _taken_names(draft, mail)
     yield from _local_parts(draft, mail)
     yield from _shadows(draft, mail)
     if not any(place[0] in {"people", "services"} for place in draft.cut):
@@ -82,6 +84,17 @@ def _server_zone(draft: Draft, server: str, name: str | None) -> Iterator[Proble
     if name in draft.file.zones and name not in fit:
         message = f"services.mail.server: {server} stands in zone {name}, which is not for servers{allowed('', fit)}"
         yield draft.problem((*MAIL, "server"), f"{message}; move it there, or name another machine")
+
+
+def _taken_names(draft: Draft, mail: MailWritten) -> Iterator[Problem]:
+    """Programs look for the mail machine under these names; another machine's would lead them there."""
+    if mail.domain is not None and mail.domain.partition(".")[0] != draft.slug:
+        return  # mail below the commune's own domain: its names are not those of machines
+    for name in draft.names("machines"):
+        if name in MAIL_LABELS and name != mail.server:
+            line = draft.source.key_line(("machines", name))
+            message = f"no machine can be named '{name}': programs look for the commune's mail under that name"
+            yield Problem(draft.source.file, line, f"{message}; rename it")
 
 
 def _local_parts(draft: Draft, mail: MailWritten) -> Iterator[Problem]:

@@ -76,6 +76,8 @@ class Unit:
 
 AUTHORITY = "base.ca"
 """The secret that holds the commune's own certificate authority."""
+TRUST_ANCHOR = "/usr/local/share/ca-certificates/lienxa-commune.crt"
+"""Where every machine has that authority's certificate, for programs that are told so by name."""
 
 
 @dataclass(frozen=True)

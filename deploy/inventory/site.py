@@ -160,6 +160,10 @@ class Smarthost(Frozen):
     user: str | None = None
 
 
+MAIL_LABELS = ("mail", "autoconfig", "autodiscover", "mta-sts")
+"""First labels of the mail machine's further names, in the order of `SiteMail.host_names`."""
+
+
 class SiteMail(Frozen):
     """The officials' mail: whose it is, and for mode local all addresses there are."""
 
@@ -191,7 +195,7 @@ class SiteMail(Frozen):
         """Further names of the mail machine, the first one for IMAP, SMTP and the web; () for the province's."""
         if self.mode == "province":
             return ()
-        return tuple(f"{label}.{self.domain}" for label in ("mail", "autoconfig", "autodiscover", "mta-sts"))
+        return tuple(f"{label}.{self.domain}" for label in MAIL_LABELS)
 
 
 class Support(Frozen):

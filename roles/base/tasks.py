@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from deploy.inventory.role import Kind
+from deploy.inventory.role import TRUST_ANCHOR, Kind
 from deploy.inventory.site import PACKAGES, Site, SiteMachine
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, packages, place, unit
@@ -23,8 +23,6 @@ FIND_CACHE = "/usr/local/lib/lienxa/package-proxy"
 RESTARTS = "/etc/needrestart/conf.d/lienxa.conf"
 FETCH_TIMER = "/etc/systemd/system/apt-daily.timer.d/lienxa.conf"
 UPGRADE_TIMER = "/etc/systemd/system/apt-daily-upgrade.timer.d/lienxa.conf"
-
-ANCHOR = "/usr/local/share/ca-certificates/lienxa-commune.crt"
 
 CHECK_ANCHOR = "openssl x509 -noout -in {}"
 CHECK_SSHD = r"printf 'Include %s\nInclude /etc/ssh/sshd_config\n' {} | /usr/sbin/sshd -t -f /dev/stdin"
@@ -67,9 +65,9 @@ def activate(ctx: Context[Options]) -> None:
 
 def retire(ctx: Context[Options]) -> None:
     """Take back every drop-in. SSH, the account with its keys and the time stay: without them nobody gets in."""
-    for path in (ANCHOR, JOURNAL, UPGRADES, CACHE, RESTARTS, FETCH_TIMER, UPGRADE_TIMER):
+    for path in (TRUST_ANCHOR, JOURNAL, UPGRADES, CACHE, RESTARTS, FETCH_TIMER, UPGRADE_TIMER):
         absent(path)
-    trust_anchor(ANCHOR)
+    trust_anchor(TRUST_ANCHOR)
     unit("systemd-journald")
 
 
@@ -117,10 +115,10 @@ def _package_cache(ctx: Context[Options]) -> None:
 def _trust(ctx: Context[Options]) -> None:
     """The commune's own authority among those that every program on the machine believes in."""
     if anchor := ctx.secrets.get("trust_anchor"):
-        place(ctx, ANCHOR, content=anchor, validate=CHECK_ANCHOR)
+        place(ctx, TRUST_ANCHOR, content=anchor, validate=CHECK_ANCHOR)
     else:
-        absent(ANCHOR)
-    trust_anchor(ANCHOR)
+        absent(TRUST_ANCHOR)
+    trust_anchor(TRUST_ANCHOR)
 
 
 def _upgrades(ctx: Context[Options]) -> None:

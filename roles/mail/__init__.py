@@ -8,6 +8,7 @@ mail for the world waits for the line. A mailbox that has left the inventory is 
 
 from __future__ import annotations
 
+from deploy.inventory.mailboxes import FOLDER
 from deploy.inventory.role import INSIDE, Kept, Port, Role, Secret, Unit
 from deploy.inventory.site import MAIL_IMAP, MAIL_SIEVE, MAIL_SMTP, MAIL_SUBMISSION, MAIL_SUBMISSION_STARTTLS, Site
 from roles.mail import web_card
@@ -73,8 +74,8 @@ ROLE = Role(
         # A mail in a Maildir is a file that is there as a whole or not at all; indexes are made anew.
         Kept(
             "mailboxes",
-            ("/var/lib/lienxa-mail",),
-            restore="chown -R vmail:vmail /var/lib/lienxa-mail; doveadm force-resync -A '*'; doveadm index -A '*'",
+            (FOLDER,),
+            restore=f"chown -R vmail:vmail {FOLDER}; doveadm force-resync -A '*'; doveadm index -A '*'",
         ),
         Kept(
             "what Rspamd has learnt",

@@ -17,6 +17,7 @@ from email.utils import formatdate
 import pytest
 from testinfra.host import Host
 
+from deploy.inventory.mailboxes import FOLDER, LOCKED
 from deploy.inventory.site import (
     MAIL_IMAP,
     MAIL_SIEVE,
@@ -29,8 +30,6 @@ from deploy.inventory.site import (
     SiteMailbox,
 )
 from deploy.runner.checking import each
-from deploy.runner.operations.mailboxes import LOCKED
-from roles.mail import tasks
 from roles.mail.checks_outside import (  # noqa: F401  checks of this role too
     test_bad_mail_is_refused,
     test_good_mail_comes_in,
@@ -95,7 +94,7 @@ def test_has_its_mailbox(host: Host, site: Site, box: SiteMailbox) -> None:
     """{box.name} has the mailbox {box.login}, of {box.quota} MiB."""
     quota = host.check_output("doveadm -f flow quota get -u %s", _mail(site).address(box.login))
     assert f"limit={box.quota * 1024} " in quota.lower(), quota
-    assert host.file(f"{tasks.MAILBOXES}/{box.login}").is_directory
+    assert host.file(f"{FOLDER}/{box.login}").is_directory
 
 
 @pytest.mark.needs("unit:dovecot")
@@ -103,8 +102,8 @@ def test_has_its_mailbox(host: Host, site: Site, box: SiteMailbox) -> None:
 def test_locked(host: Host, site: Site) -> None:
     """Mailboxes of {machine} that the inventory does not know are locked, and kept."""
     known = {box.login for box in _mail(site).mailboxes}
-    for login in set(host.file(tasks.MAILBOXES).listdir()) - known:
-        assert host.file(f"{tasks.MAILBOXES}/{login}/{LOCKED}").exists, login
+    for login in set(host.file(FOLDER).listdir()) - known:
+        assert host.file(f"{FOLDER}/{login}/{LOCKED}").exists, login
         assert host.run("doveadm user %s", _mail(site).address(login)).rc != 0, login
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from deploy.inventory.mailboxes import FOLDER as MAILBOXES
 from deploy.inventory.site import SiteMail, SiteMailbox
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, directory, packages, place, retire_units, unit
@@ -19,7 +20,6 @@ KEY = "/etc/lienxa/mail/key.pem"
 """Its private key; root's alone: daemons read it before they give up root."""
 DKIM = "/etc/lienxa/mail/dkim"
 ACCOUNTS = "/etc/dovecot/lienxa-accounts"
-MAILBOXES = "/var/lib/lienxa-mail"
 SIEVE = "/var/lib/dovecot/sieve/lienxa.sieve"
 MAIN = "/etc/postfix/main.cf"
 MASTER = "/etc/postfix/master.cf"

@@ -8,6 +8,7 @@ import zipfile
 from dataclasses import asdict
 
 from deploy.inventory.mail_clients import book_name, contacts, imap_of, organ, signature_html, submission_of
+from deploy.inventory.role import TRUST_ANCHOR
 from deploy.inventory.site import Site, SiteMail
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, packages, place
@@ -20,8 +21,6 @@ EXTENSION_ID = "danh-ba@lienxa"
 EXTENSION_FOLDER = "/usr/local/share/lienxa/thunderbird"
 EXTENSION = f"{EXTENSION_FOLDER}/danh-ba.xpi"
 EXTENSION_FILES = ("manifest.json", "background.js")
-TRUST_ANCHOR = "/usr/local/share/ca-certificates/lienxa-commune.crt"
-"""Where `base` puts the certificate of the commune's authority."""
 
 CHECK_JSON = "python3 -I -m json.tool {} >/dev/null"
 CHECK_XML = "python3 -I -c 'import sys, xml.dom.minidom as dom; dom.parse(sys.argv[1])' {}"

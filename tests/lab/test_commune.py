@@ -5,18 +5,14 @@ The commune is the model commune under another name, so that a demo which is up 
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from province import MODEL, Province, province_of
 
 from deploy import lab
 
@@ -24,85 +20,13 @@ pytestmark = pytest.mark.lab
 
 SLUG = "xa-thu"
 NAME = "Xã Thử"
-LIENXA = str(Path(sys.executable).with_name("lienxa"))
 PYINFRA = str(Path(sys.executable).with_name("pyinfra"))
-MODEL = Path(__file__).parents[2] / "inventories"
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command answered."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        return self.lines[-1]
-
-    def of(self, event: str, **fields: object) -> list[dict[str, Any]]:
-        """The events of that sort with these values."""
-        return [
-            line
-            for line in self.lines
-            if line["event"] == event and all(line.get(key) == value for key, value in fields.items())
-        ]
-
-
-@dataclass(frozen=True)
-class Province:
-    """A folder of inventories of its own, in git, as a province keeps it."""
-
-    folder: Path
-
-    @property
-    def file(self) -> Path:
-        return self.folder / SLUG / "commune.yaml"
-
-    def say(self, *words: str, code: int = 0, program: str = LIENXA) -> Said:
-        """Run the command on this folder; fail with all it said unless it ends as expected."""
-        environment = os.environ | {"LIENXA_INVENTORIES": str(self.folder), "NO_COLOR": "1"}
-        done = subprocess.run(
-            [program, *words], capture_output=True, text=True, env=environment, cwd=self.folder, check=False
-        )
-        assert done.returncode == code, (
-            f"{words}: exit {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-4000:]}"
-        )
-        return Said(done.returncode, done.stdout, done.stderr)
-
-    def lienxa(self, verb: str, *words: str, code: int = 0) -> Said:
-        return self.say(verb, SLUG, "--lab", "--json", *words, code=code)
-
-    def edit(self, old: str, new: str) -> None:
-        text = self.file.read_text()
-        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {self.file}"
-        self.file.write_text(text.replace(old, new))
-
-    def git(self, *words: str) -> None:
-        subprocess.run(
-            ["git", "-C", self.folder, "-c", "user.name=t", "-c", "user.email=t@localhost", *words],
-            check=True,
-            capture_output=True,
-        )
 
 
 @pytest.fixture(scope="module")
 def province(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Province]:
     """The model commune renamed, in a git repository of its own; its lab up, nothing applied yet."""
-    folder = tmp_path_factory.mktemp("province") / "inventories"
-    shutil.copytree(MODEL, folder)
-    (folder / "xa-mau").rename(folder / SLUG)
-    province = Province(folder)
-    province.edit("slug: xa-mau", f"slug: {SLUG}")
-    province.edit("name: Xã Mẫu", f"name: {NAME}")
-    province.git("init", "-q", "-b", "main")
-    province.git("add", ".")
-    province.git("commit", "-q", "-m", "Xã Thử")
+    province = province_of(tmp_path_factory.mktemp("province") / "inventories", SLUG, NAME)
     lab.down(SLUG)
     try:
         province.say("lab", "up", SLUG)
@@ -111,20 +35,12 @@ def province(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Province]:
         lab.down(SLUG)
 
 
-def on(machine: str, *argv: str) -> str:
-    return lab.run_in(SLUG, machine, argv, check=True).stdout
-
-
-def changed(said: Said) -> dict[str, int]:
-    return {line["machine"]: line["changed"] for line in said.of("run_ended")}
-
-
 def test_plan_shows_what_would_come_and_touches_nothing(province: Province) -> None:
     said = province.lienxa("plan", "--machine", "gw1")
     placed = said.of("operation", machine="gw1", status="would_change")
     assert any("local-zone" in line["diff"] for line in placed)
     assert said.summary["changed"] > 20
-    assert "kea" not in on("gw1", "ls", "/etc")
+    assert "kea" not in province.on("gw1", "ls", "/etc")
 
 
 def test_first_apply_brings_every_machine_to_its_end(province: Province) -> None:
@@ -176,7 +92,7 @@ def test_status_says_who_applied_what(province: Province) -> None:
 
 
 def test_a_stopped_unbound_is_named_with_the_next_step(province: Province) -> None:
-    on("gw1", "systemctl", "stop", "unbound.service")
+    province.on("gw1", "systemctl", "stop", "unbound.service")
     said = province.lienxa("verify", code=1)
     failed = [line for line in said.of("check") if line["status"] == "failed"]
     of_gateway = [line for line in failed if line["machine"] == "gw1"]
@@ -190,7 +106,7 @@ def test_a_stopped_unbound_is_named_with_the_next_step(province: Province) -> No
 
 def test_apply_heals_what_was_stopped(province: Province) -> None:
     said = province.lienxa("apply")
-    assert changed(said) == {"gw1": 1, "srv1": 0, "vp01": 0, "mc01": 0, "hop1": 0, "qt01": 0}
+    assert said.changed == {"gw1": 1, "srv1": 0, "vp01": 0, "mc01": 0, "hop1": 0, "qt01": 0}
     assert province.lienxa("verify").summary["failed"] == 0
 
 
@@ -202,10 +118,10 @@ def test_a_new_machine_changes_itself_and_the_gateway_alone(province: Province) 
     assert set(recorded.splitlines()) < set(now.splitlines()), "an address that was given has moved"
     province.say("lab", "up", SLUG)
     said = province.lienxa("apply")
-    counts = changed(said)
+    counts = said.changed
     assert {name for name, count in counts.items() if count} == {"gw1", "vp02"}
-    address = on("vp02", "hostname", "-I").split()[0]
-    assert address in on("gw1", "cat", "/etc/kea/kea-dhcp4.conf")
+    address = province.on("vp02", "hostname", "-I").split()[0]
+    assert address in province.on("gw1", "cat", "/etc/kea/kea-dhcp4.conf")
     said = province.lienxa("verify", "--machine", "vp02", "--machine", "gw1")
     assert (said.summary["failed"], said.summary["skipped"]) == (0, 0)
 

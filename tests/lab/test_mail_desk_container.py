@@ -19,7 +19,7 @@ from deploy.fleet.kit import Archive, Kits
 from deploy.inventory.certificates import anchor_of, make_authority
 from deploy.inventory.loading import load
 from deploy.inventory.resolve import resolve
-from deploy.inventory.role import AUTHORITY
+from deploy.inventory.role import AUTHORITY, TRUST_ANCHOR
 from deploy.inventory.secrets import generate
 from deploy.inventory.site import Site, SiteMailbox
 from deploy.journal import CheckEnded, Event, OperationEnded, RunEnded, parse_event
@@ -29,7 +29,6 @@ from deploy.runner.receiver import UNIT, unit_command
 from deploy.site import CATALOG, ROLES
 from roles.mail import web_checks
 from roles.mail.tasks import SEARCH
-from roles.mail_client.tasks import TRUST_ANCHOR
 
 pytestmark = pytest.mark.lab
 

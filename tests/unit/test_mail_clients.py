@@ -18,7 +18,7 @@ from deploy.inventory.mail_clients import (
     signature_html,
     submission_of,
 )
-from deploy.inventory.role import Kind
+from deploy.inventory.role import TRUST_ANCHOR, Kind
 from deploy.inventory.site import (
     MAIL_IMAP,
     MAIL_SUBMISSION,
@@ -140,7 +140,7 @@ def test_ports_are_those_of_the_card_or_the_province_s() -> None:
 def test_policies_trust_our_authority_only_where_it_signs() -> None:
     told = tasks.policies(local(), Options())["policies"]
     assert isinstance(told, dict)
-    assert told["Certificates"] == {"Install": [tasks.TRUST_ANCHOR]}
+    assert told["Certificates"] == {"Install": [TRUST_ANCHOR]}
     for site in (province(), _site(None)):
         told = tasks.policies(site, Options())["policies"]
         assert isinstance(told, dict)

@@ -8,13 +8,12 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Unpack
 
+from deploy.inventory.mailboxes import LOCKED
 from deploy.runner.operations.accounts import BCRYPT, hash_of, matches
 from deploy.runner.operations.files import DirectoryFact
 from deploy.runner.operations.script import Arguments, Reason, Script
 from deploy.runner.pyinfra_api import FactBase, OperationMeta, StringCommand, host, operation
 
-LOCKED = ".lienxa-locked"
-"""In a mailbox's folder: nobody in the inventory has it any more."""
 _ROUNDS = 10
 """Of bcrypt, as a power of two; the C library's own five are of another century."""
 _NO_PASSWORD = "*"  # noqa: S105 - what stands where no password opens an account
