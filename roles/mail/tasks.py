@@ -23,6 +23,7 @@ ACCOUNTS = "/etc/dovecot/lienxa-accounts"
 SIEVE = "/var/lib/dovecot/sieve/lienxa.sieve"
 MAIN = "/etc/postfix/main.cf"
 MASTER = "/etc/postfix/master.cf"
+POSTFIX_SOCKETS = "/var/spool/postfix/private"
 DOVECOT = "/etc/dovecot/dovecot.conf"
 DOVECOT_UNIT = "/etc/systemd/system/dovecot.service.d/lienxa.conf"
 RSPAMD_UNIT = "/etc/systemd/system/rspamd.service.d/lienxa.conf"
@@ -230,6 +231,8 @@ def _dovecot(ctx: Context[Options]) -> None:
     template = f"mail{DOVECOT.removesuffix('.conf')}-{_search(ctx).dovecot}.conf.j2"
     place(ctx, DOVECOT, template=template, values=dovecot_values(ctx), validate=CHECK_DOVECOT)
     place(ctx, SIEVE)
+    # Dovecot, which is started first, has sockets there; Postfix makes it only when it is started for the first time.
+    directory(POSTFIX_SOCKETS, mode="0700", owner="postfix")
     place(ctx, DOVECOT_UNIT, values={"sieve": SIEVE})
 
 
