@@ -26,6 +26,8 @@ MASTER = "/etc/postfix/master.cf"
 POSTFIX_SOCKETS = "/var/spool/postfix/private"
 DOVECOT = "/etc/dovecot/dovecot.conf"
 DOVECOT_UNIT = "/etc/systemd/system/dovecot.service.d/lienxa.conf"
+POSTFIX_UNITS = tuple(f"/etc/systemd/system/{name}.service.d/lienxa.conf" for name in ("postfix", "postfix@"))
+"""Debian 12 has an instance of the second behind the first."""
 RSPAMD_UNIT = "/etc/systemd/system/rspamd.service.d/lienxa.conf"
 RSPAMD_RULES = "/etc/rspamd/rspamd.local.lua"
 REDIS = "/etc/redis/redis-mail.conf"
@@ -124,7 +126,7 @@ def retire(ctx: Context[Options]) -> None:
     """Mail that was kept stays, and so do the accounts' hashes; mail that waits is kept in Postfix's queue."""
     web.retire(ctx)
     retire_units(ctx)
-    for path in (JAIL, FILTER, RSPAMD_UNIT, DOVECOT_UNIT):
+    for path in (JAIL, FILTER, RSPAMD_UNIT, DOVECOT_UNIT, *POSTFIX_UNITS):
         absent(path)
 
 
@@ -258,6 +260,8 @@ def _postfix(ctx: Context[Options]) -> None:
         place(ctx, SMARTHOST, secret=True)
     else:
         absent(SMARTHOST)
+    for path in POSTFIX_UNITS:
+        place(ctx, path)
     # master.cf first: it uses what main.cf defines, and a parameter that nobody uses is a mistake in main.cf.
     place(ctx, MASTER, validate=CHECK_MASTER)
     place(ctx, MAIN, values={"certificate": CERTIFICATE, "key": KEY}, validate=CHECK_MAIN)

@@ -271,8 +271,10 @@ def test_a_server_that_is_restarted_in_mid_delivery_loses_nothing(desks: Desks, 
     assert len(set(taken)) == COUNT
     _until(lambda: desks.server("postqueue -f; postqueue -j") == "", 180)
     arrived = desks.at("mc01", "subjects", VIDU[0], words=token)
-    wrong = {one: arrived.count(one) for one in taken if arrived.count(one) != 1}
-    assert wrong == {}, f"{len(arrived)} arrived"
+    assert [one for one in taken if one not in arrived] == []
+    # Where Dovecot alone is killed between a mail and its word for it, Postfix has to hand that one over once more.
+    twice = [one for one in taken if arrived.count(one) > 1]
+    assert len(twice) <= (0 if turns == ("machine",) else 4 * restarts), twice
 
 
 def test_webmail_writes_and_reads(desks: Desks, browser: None) -> None:
