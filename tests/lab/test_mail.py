@@ -143,7 +143,7 @@ def test_every_check_of_the_role_is_green_and_none_is_skipped(desks: Desks) -> N
     said = desks.province.lienxa("verify", "--role", "mail", "--role", "mail_client")
     red = [(line["sentence"], line["detail"]) for line in said.of("check") if line["status"] != "passed"]
     assert red == []
-    names = {line["id"].rpartition(".")[2].partition("[")[0] for line in said.of("check")}
+    names = {line["id"].partition("[")[0].rpartition(".")[2] for line in said.of("check")}
     assert {"test_is_believed_outside", "test_bad_mail_is_refused", "test_is_no_open_relay"} <= names
 
 
