@@ -117,7 +117,7 @@ def activate(ctx: Context[Options]) -> None:
     unit("rspamd", files=[f"/etc/rspamd/local.d/{name}" for name in RSPAMD] + [RSPAMD_RULES, RSPAMD_UNIT, *keys])
     unit("dovecot", files=[DOVECOT, DOVECOT_UNIT, CERTIFICATE, KEY, SIEVE])
     tables = [f"/etc/postfix/lienxa-{name}" for name in (*TABLES, *_closed_lists(ctx))]
-    unit("postfix", files=[MAIN, MASTER, CERTIFICATE, KEY, SMARTHOST, *tables])
+    unit("postfix", files=[MAIN, MASTER, CERTIFICATE, KEY, SMARTHOST, *POSTFIX_UNITS, *tables])
     unit("fail2ban", files=[JAIL, FILTER])
     web.activate(ctx)
 
@@ -264,7 +264,8 @@ def _postfix(ctx: Context[Options]) -> None:
         place(ctx, path)
     # master.cf first: it uses what main.cf defines, and a parameter that nobody uses is a mistake in main.cf.
     place(ctx, MASTER, validate=CHECK_MASTER)
-    place(ctx, MAIN, values={"certificate": CERTIFICATE, "key": KEY}, validate=CHECK_MAIN)
+    late = _search(ctx).dovecot != "2.3"
+    place(ctx, MAIN, values={"certificate": CERTIFICATE, "key": KEY, "late": late}, validate=CHECK_MAIN)
 
 
 def _closed_lists(ctx: Context[Options]) -> tuple[str, ...]:
