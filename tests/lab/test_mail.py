@@ -155,7 +155,7 @@ def test_a_letter_with_a_large_file_arrives_unharmed_and_is_found(desks: Desks) 
     letter = {"name": MAU[1], "to": [to], "subject": subject, "body": body, "file": file, "size": 20}
     assert desks.at("vp01", "send", MAU[0], **letter) == {"code": 250, "text": ""}
     content = random.Random(subject).randbytes(20 * 2**20)
-    for words in ("thẩm định hồ sơ", "tham dinh", "quy hoạch"):
+    for words in ("thẩm định hồ sơ", "quy hoach", "số 12"):
         (found,) = desks.at("mc01", "find", VIDU[0], words=words)
         assert (found["subject"], found["from"]) == (subject, [[MAU[1], f"{MAU[0]}@{DOMAIN}"]])
         assert found["body"].split() == body.split()
