@@ -76,6 +76,27 @@ def test_unit(
     assert _of_unit(reload=reload) == expected
 
 
+def test_what_systemd_does_not_see_by_itself_is_loaded(said: dict[type, Any]) -> None:
+    said[UnitFact] = UnitStates({"x.service": RUNNING}, 101.0, stale=True)
+    assert _of_unit() == ["systemctl daemon-reload", "systemctl restart x.service"]
+
+
+@pytest.mark.parametrize(
+    ("written", "stale"),
+    [("1795558684.2", True), ("1795558684.0", False), ("1795999999.0", False)],
+    ids=["since", "before", "in the future"],
+)
+def test_a_file_of_systemd_s_that_was_written_since_it_read_them(written: str, stale: bool) -> None:
+    lines = ["unit=a.service", "##files", "1795558690.0", written, "##loaded", "Tue 2026-11-24 22:18:04.123456 UTC"]
+    assert UnitFact().process([*lines, written]).stale is stale
+    assert UnitFact().process(lines).stale is False
+
+
+def test_systemd_is_asked_what_it_has_read_only_where_a_file_is_for_it() -> None:
+    assert "UnitsLoadTimestamp" in UnitFact().command(("a",), ("/etc/a", "/etc/systemd/system/a.service.d/b.conf"))
+    assert "UnitsLoadTimestamp" not in UnitFact().command(("a",), ("/etc/a",))
+
+
 def test_a_unit_whose_package_is_not_there_yet_can_be_planned(said: dict[type, Any]) -> None:
     said[UnitFact] = UnitStates({"x.service": MISSING}, 0.0)
     assert _of_unit() == ["systemctl enable x.service", "systemctl start x.service"]

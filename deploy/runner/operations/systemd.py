@@ -23,6 +23,8 @@ _PROPERTIES = (
     "StateChangeTimestamp",
 )
 _FILES = "##files"
+_LOADED = "##loaded"
+_UNIT_FILES = "/etc/systemd/system/"
 
 
 def units(
@@ -103,6 +105,9 @@ class UnitStates:
 
     units: dict[str, UnitState]
     newest: float
+    stale: bool = False
+    """Whether one of the files is systemd's own and younger than what systemd has loaded. systemd 252 does not see by
+    itself that a unit has its first drop-in."""
 
 
 class UnitFact(FactBase[UnitStates]):
@@ -116,16 +121,27 @@ class UnitFact(FactBase[UnitStates]):
         return (
             f"for unit in {quoted_units}; do echo unit=$unit; "
             f"systemctl show --timestamp=us+utc --property={','.join(_PROPERTIES)} -- $unit || exit; done; "
-            f"echo '{_FILES}'; date +%s.%6N; {times}true"
+            f"echo '{_FILES}'; date +%s.%6N; {times}{_loaded(files)}true"
         )
 
     def process(self, output: list[str]) -> UnitStates:
         """Parse it."""
         end = output.index(_FILES)
-        now, *times = (float(line) for line in output[end + 1 :])
+        middle = output.index(_LOADED) if _LOADED in output else len(output)
+        now, *times = (float(line) for line in output[end + 1 : middle])
         # A file from the future (the clock was set back since) would be newer than every start to come.
         newest = max((time for time in times if time <= now), default=0.0)
-        return UnitStates({block["unit"]: _unit_state(block) for block in _blocks(output[:end])}, newest)
+        loaded, *written = output[middle + 1 :] or [""]
+        since = _seconds(loaded)
+        stale = any(since < float(time) <= now for time in written)
+        return UnitStates({block["unit"]: _unit_state(block) for block in _blocks(output[:end])}, newest, stale)
+
+
+def _loaded(files: tuple[str, ...]) -> str:
+    """When systemd has read its files, and when those of ours were written; nothing where none of ours is for it."""
+    ours = " ".join(shlex.quote(path) for path in files if path.startswith(_UNIT_FILES))
+    asked = "systemctl show --timestamp=us+utc --property=UnitsLoadTimestamp --value"
+    return f"echo '{_LOADED}'; {asked}; stat -c %.6Y -- {ours} 2>/dev/null; " if ours else ""
 
 
 def _blocks(lines: list[str]) -> Iterator[dict[str, str]]:
@@ -187,7 +203,7 @@ def _unit(
     states = host.get_fact(UnitFact, names=siblings, files=files)
     now = states.units[unit_name]
     quoted = shlex.quote(unit_name)
-    if now.needs_daemon_reload:
+    if now.needs_daemon_reload or states.stale:
         yield StringCommand("systemctl daemon-reload")
     if now.enabled in {"masked", "masked-runtime"}:
         yield StringCommand(f"systemctl unmask -- {quoted}")
