@@ -51,3 +51,5 @@ lock:
 		--no-header --all-extras --group dev pyproject.toml -o .ci/requirements.lock
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header deploy/kit/runtime.in -o deploy/kit/runtime.lock
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header tests/bench/requirements.in -o tests/bench/requirements.lock

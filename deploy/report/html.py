@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from deploy.inventory.site import Site
 from deploy.report.picture import MachineRun, Picture
 from deploy.report.trouble import plain, trouble
 from deploy.report.words import count, duration
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def html_page(site: Site, picture: Picture) -> str:
@@ -59,6 +61,8 @@ def _red(machine: MachineRun) -> bool:
 
 
 def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 (slow, and most runs make no page)
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

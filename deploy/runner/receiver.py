@@ -206,7 +206,7 @@ def hello(machine: Machine, _line: Line, message: Message) -> Message:
         ),
         "partial": {path.name: path.stat().st_size for path in machine.kits.glob("*.part")},
         "kept": sorted(path.name for path in machine.kept.glob("*.tar.xz")),
-        "hands_out": _run("systemctl", "is-active", "--quiet", KIT_SOCKET).returncode == 0,
+        "hands_out": machine.kept.is_dir() and _run("systemctl", "is-active", "--quiet", KIT_SOCKET).returncode == 0,
         "holder": machine.holder(),
         "running": running,
         "at_work": machine.at_work(running),

@@ -89,13 +89,14 @@ def versions() -> dict[str, str]:
 
 def ensure_tools() -> None:
     """Ansible and Mitogen in an environment of their own, once."""
-    wanted = (HERE / "requirements.txt").read_text()
+    lock = HERE / "requirements.lock"
+    wanted = lock.read_text()
     stamp = _VENV / "made-from"
     if stamp.exists() and stamp.read_text() == wanted:
         return
     shutil.rmtree(_VENV, ignore_errors=True)
     venv.create(_VENV, with_pip=True)
-    subprocess.run([_bin("python"), "-m", "pip", "install", "-q", "-r", HERE / "requirements.txt"], check=True)
+    subprocess.run([_bin("python"), "-m", "pip", "install", "-q", "--require-hashes", "-r", lock], check=True)
     stamp.write_text(wanted)
 
 

@@ -30,8 +30,8 @@ def packages(ctx: Context, *extra: str, **arguments: Unpack[Arguments]) -> Opera
 def keep_fetched(ctx: Context, **arguments: Unpack[Arguments]) -> OperationMeta:
     """Make the commune's cache on this machine have what the machine has fetched before it was there.
 
-    Package lists, and what the cache itself depends on. Done once, right after the cache was installed; where the
-    line does not last for it, at the next apply.
+    Package lists, and what the cache itself depends on. Done once, right after the cache was installed; at the next
+    apply where the line did not last for it.
     """
     arguments.setdefault("name", "What was fetched before is in the cache")
     return _keep_fetched(cache=_cache(ctx), **arguments)
