@@ -13,6 +13,7 @@ import os
 import random
 import secrets
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -77,6 +78,8 @@ for turn in range(10):
         break
 """
 """Ten wrong passwords at webmail, each for another address: what webmail itself counts is by address."""
+PROVINCE_MAIL = "{domain: gialai.gov.vn, imap: imap.gialai.gov.vn, submission: smtp.gialai.gov.vn}"
+SUSPICIOUS = ("send", "suspicious", "--to", f"{MAU[0]}@{DOMAIN}", "--subject", "Trúng thưởng lớn")
 SMALL = f"  - {{name: {NHO[1]}, login: {NHO[0]}, mailbox: true, quota: 10MiB}}\n"
 
 
@@ -191,6 +194,20 @@ def test_mail_comes_in_and_is_read(desks: Desks) -> None:
     assert all(f"{name}=pass" in verdict for name in ("spf", "dkim", "dmarc")), verdict
 
 
+def test_a_list_reaches_everybody_and_is_closed_to_strangers(desks: Desks) -> None:
+    to, subject = f"canbo@{DOMAIN}", "Thông báo: họp cơ quan sáng thứ Hai"
+    assert desks.at("vp01", "send", MAU[0], to=[to], subject=subject)["code"] == 250
+    for login in (MAU[0], VIDU[0], NHO[0]):
+        assert len(desks.at("mc01", "find", login, words="sáng thứ Hai", where="SUBJECT")) == 1, login
+    said = desks.world("send", "direct", "--to", to, "--subject", "Quảng cáo")
+    assert (said["accepted"], said["code"]) == (False, 554), said
+
+
+def test_a_suspicious_stranger_is_put_off_at_first(desks: Desks) -> None:
+    said = desks.world(*SUSPICIOUS)
+    assert (said["accepted"], said["code"]) == (False, 451), said
+
+
 @pytest.mark.parametrize(
     "asked",
     [{"shown": f"{VIDU[0]}@{DOMAIN}"}, {"envelope": f"{VIDU[0]}@{DOMAIN}"}, {"shown": "bo@example.com"}],
@@ -271,10 +288,11 @@ def test_a_server_that_is_restarted_in_mid_delivery_loses_nothing(desks: Desks, 
     assert len(set(taken)) == COUNT
     _until(lambda: desks.server("postqueue -f; postqueue -j") == "", 180)
     arrived = desks.at("mc01", "subjects", VIDU[0], words=token)
-    assert [one for one in taken if one not in arrived] == []
-    # Where Dovecot alone is killed between a mail and its word for it, Postfix has to hand that one over once more.
-    twice = [one for one in taken if arrived.count(one) > 1]
-    assert len(twice) <= (0 if turns == ("machine",) else 4 * restarts), twice
+    # A mail for which the restart cut off the server's word has gone out anew under another token: it is not counted.
+    counts = {one: arrived.count(one) for one in taken}
+    story = f"{restarts} restarts of {' and '.join(turns)}: {len(taken)} accepted, {sum(counts.values())} arrived"
+    sys.stdout.write(f"{story}\n")
+    assert {one: count for one, count in counts.items() if count != 1} == {}
 
 
 def test_webmail_writes_and_reads(desks: Desks, browser: None) -> None:
@@ -334,6 +352,12 @@ def test_what_waited_for_the_line_has_gone_out_by_itself(desks: Desks) -> None:
     assert (found["dkim"], found["dmarc"]) == ("pass", "pass")
 
 
+def test_a_suspicious_stranger_who_comes_again_is_taken_for_junk(desks: Desks) -> None:
+    _until(lambda: desks.world(*SUSPICIOUS)["accepted"], 200)
+    (found, *_) = desks.at("mc01", "find", MAU[0], words=SUSPICIOUS[-1], where="SUBJECT", folder="Junk")
+    assert found["headers"]["X-Spam"] == "Yes"
+
+
 def test_who_leaves_is_locked_and_kept_until_it_is_said_by_name(desks: Desks) -> None:
     desks.province.edit(SMALL, "")
     planned = desks.province.lienxa("plan", "--machine", "srv1", "--role", "mail")
@@ -348,6 +372,20 @@ def test_who_leaves_is_locked_and_kept_until_it_is_said_by_name(desks: Desks) ->
     assert int(desks.server(kept)) >= 2
     desks.province.say(*words, given=f"{NHO[0]}\n")
     assert NHO[0] not in desks.server("ls -a /var/lib/lienxa-mail")
+
+
+def test_the_mailboxes_may_be_the_province_s_instead(desks: Desks) -> None:
+    """Nothing serves here any more, nothing kept is lost, and the desks know the province's servers."""
+    desks.province.edit(MORE_MAIL, "services:\n  mail: {mode: province}\n")
+    file = desks.province.folder / "province.yaml"
+    file.write_text(file.read_text().replace("upstream:\n", f"upstream:\n  mail: {PROVINCE_MAIL}\n"))
+    said = desks.province.lienxa("apply")
+    assert (said.summary["failed"], said.summary["unreachable"]) == (0, 0)
+    serving = "systemctl is-active postfix dovecot rspamd nginx fail2ban || true"
+    assert set(desks.server(serving).split()) == {"inactive"}
+    assert desks.server(f"find /var/lib/lienxa-mail/{VIDU[0]} -name '*srv1*' | head -1")
+    said = desks.province.lienxa("verify", "--role", "mail_client", "--role", "base", "--role", "network")
+    assert [(line["sentence"], line["detail"]) for line in said.of("check") if line["status"] != "passed"] == []
 
 
 def _restart(desks: Desks, what: str) -> None:
