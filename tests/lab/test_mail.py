@@ -79,7 +79,6 @@ for turn in range(10):
 """
 """Ten wrong passwords at webmail, each for another address: what webmail itself counts is by address."""
 PROVINCE_MAIL = "{domain: gialai.gov.vn, imap: imap.gialai.gov.vn, submission: smtp.gialai.gov.vn}"
-SUSPICIOUS = ("send", "suspicious", "--to", f"{MAU[0]}@{DOMAIN}", "--subject", "Trúng thưởng lớn")
 SMALL = f"  - {{name: {NHO[1]}, login: {NHO[0]}, mailbox: true, quota: 10MiB}}\n"
 
 
@@ -203,11 +202,6 @@ def test_a_list_reaches_everybody_and_is_closed_to_strangers(desks: Desks) -> No
     assert (said["accepted"], said["code"]) == (False, 554), said
 
 
-def test_a_suspicious_stranger_is_put_off_at_first(desks: Desks) -> None:
-    said = desks.world(*SUSPICIOUS)
-    assert (said["accepted"], said["code"]) == (False, 451), said
-
-
 @pytest.mark.parametrize(
     "asked",
     [{"shown": f"{VIDU[0]}@{DOMAIN}"}, {"envelope": f"{VIDU[0]}@{DOMAIN}"}, {"shown": "bo@example.com"}],
@@ -255,44 +249,6 @@ def test_who_guesses_is_locked_out_and_the_others_are_not(desks: Desks) -> None:
     finally:
         desks.server("fail2ban-client unban --all")
     assert desks.at("mc01", "tries", MAU[0], count=1) == ["in"]
-
-
-def test_while_the_line_is_down_mail_arrives_inside_and_waits_for_outside(desks: Desks) -> None:
-    tinh = ("sh", "-ec")
-    desks.province.on("tinh", *tinh, "ip link set up0 down")
-    try:
-        to = [f"{VIDU[0]}@{DOMAIN}", CITIZEN]
-        begun = time.monotonic()
-        assert desks.at("vp01", "send", MAU[0], to=to, subject="Lúc mất mạng")["code"] == 250
-        assert desks.at("mc01", "find", VIDU[0], words="Lúc mất mạng", where="SUBJECT", seconds=20)
-        assert time.monotonic() - begun < 20
-        _until(lambda: CITIZEN in desks.server("postqueue -j | grep -F '\"deferred\"' || true"))
-        assert not [one for one in desks.world("received") if one["subject"] == "Lúc mất mạng"]
-    finally:
-        desks.province.on("tinh", *tinh, "ip link set up0 up")
-
-
-@pytest.mark.parametrize("turns", [("daemons",), ("machine",), ("daemons", "machine")], ids="-".join)
-def test_a_server_that_is_restarted_in_mid_delivery_loses_nothing(desks: Desks, turns: tuple[str, ...]) -> None:
-    token = secrets.token_hex(6)
-    asked = {"to": [f"{VIDU[0]}@{DOMAIN}"], "token": token, "count": COUNT, "at_once": 4}
-    restarts = 0
-    with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(desks.at, "vp01", "many", MAU[0], **asked)
-        while not sending.done() and restarts < MOST_RESTARTS:
-            time.sleep(4)
-            _restart(desks, turns[restarts % len(turns)])
-            restarts += 1
-        taken = sending.result()
-    assert restarts > 1, "it was over before much was restarted"
-    assert len(set(taken)) == COUNT
-    _until(lambda: desks.server("postqueue -f; postqueue -j") == "", 180)
-    arrived = desks.at("mc01", "subjects", VIDU[0], words=token)
-    # A mail for which the restart cut off the server's word has gone out anew under another token: it is not counted.
-    counts = {one: arrived.count(one) for one in taken}
-    story = f"{restarts} restarts of {' and '.join(turns)}: {len(taken)} accepted, {sum(counts.values())} arrived"
-    sys.stdout.write(f"{story}\n")
-    assert {one: count for one, count in counts.items() if count != 1} == {}
 
 
 def test_webmail_writes_and_reads(desks: Desks, browser: None) -> None:
@@ -345,17 +301,51 @@ def test_thunderbird_at_a_desk_opens_the_mailbox(desks: Desks) -> None:
     assert "Giấy mời họp: Đảng uỷ xã Thuộc, quý IV" in told["subjects"]
 
 
+def test_while_the_line_is_down_mail_arrives_inside_and_waits_for_outside(desks: Desks) -> None:
+    tinh = ("sh", "-ec")
+    desks.province.on("tinh", *tinh, "ip link set up0 down")
+    try:
+        to = [f"{VIDU[0]}@{DOMAIN}", CITIZEN]
+        begun = time.monotonic()
+        assert desks.at("vp01", "send", MAU[0], to=to, subject="Lúc mất mạng")["code"] == 250
+        assert desks.at("mc01", "find", VIDU[0], words="Lúc mất mạng", where="SUBJECT", seconds=20)
+        assert time.monotonic() - begun < 20
+        _until(lambda: CITIZEN in desks.server("postqueue -j | grep -F '\"deferred\"' || true"))
+        assert not [one for one in desks.world("received") if one["subject"] == "Lúc mất mạng"]
+    finally:
+        desks.province.on("tinh", *tinh, "ip link set up0 up")
+
+
+@pytest.mark.parametrize("turns", [("daemons",), ("machine",), ("daemons", "machine"), ("power",)], ids="-".join)
+def test_a_server_that_is_restarted_in_mid_delivery_loses_nothing(desks: Desks, turns: tuple[str, ...]) -> None:
+    token = secrets.token_hex(6)
+    asked = {"to": [f"{VIDU[0]}@{DOMAIN}"], "token": token, "count": COUNT, "at_once": 4}
+    restarts = 0
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(desks.at, "vp01", "many", MAU[0], **asked)
+        while not sending.done() and restarts < MOST_RESTARTS:
+            time.sleep(4)
+            _restart(desks, turns[restarts % len(turns)])
+            restarts += 1
+        taken = sending.result()
+    assert restarts > 1, "it was over before much was restarted"
+    assert len(set(taken)) == COUNT
+    _until(lambda: desks.server("postqueue -f && postqueue -j || echo not up yet") == "", 180)
+    arrived = desks.at("mc01", "subjects", VIDU[0], words=token)
+    # A mail for which the restart cut off the server's word has gone out anew under another token: it is not counted.
+    counts = {one: arrived.count(one) for one in taken}
+    story = f"{restarts} restarts of {' and '.join(turns)}: {len(taken)} accepted, {sum(counts.values())} arrived"
+    sys.stdout.write(f"{story}\n")
+    assert min(counts.values()) == 1
+    # Who loses power between keeping a mail and noting that it is kept is handed that one once more.
+    assert sum(counts.values()) - COUNT <= (restarts if turns == ("power",) else 0)
+
+
 def test_what_waited_for_the_line_has_gone_out_by_itself(desks: Desks) -> None:
     (found,) = desks.world(
         "received", "--to", CITIZEN, "--subject", "Lúc mất mạng", "--count", "1", "--seconds", "420"
     )
     assert (found["dkim"], found["dmarc"]) == ("pass", "pass")
-
-
-def test_a_suspicious_stranger_who_comes_again_is_taken_for_junk(desks: Desks) -> None:
-    _until(lambda: desks.world(*SUSPICIOUS)["accepted"], 200)
-    (found, *_) = desks.at("mc01", "find", MAU[0], words=SUSPICIOUS[-1], where="SUBJECT", folder="Junk")
-    assert found["headers"]["X-Spam"] == "Yes"
 
 
 def test_who_leaves_is_locked_and_kept_until_it_is_said_by_name(desks: Desks) -> None:
@@ -392,10 +382,9 @@ def _restart(desks: Desks, what: str) -> None:
     if what == "daemons":
         desks.server("systemctl restart dovecot postfix rspamd")
     else:
-        name = namespace(SLUG, "srv1")
-        subprocess.run(
-            ["podman", *runtime().arguments, "restart", "--time", "5", name], check=True, capture_output=True
-        )
+        patience = {"machine": "60", "power": "0"}[what]
+        words = ("restart", "--time", patience, namespace(SLUG, "srv1"))
+        subprocess.run(["podman", *runtime().arguments, *words], check=True, capture_output=True)
 
 
 def _until(holds: Any, seconds: float = 40) -> None:
