@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from deploy.runner.operations import Script, apt, files, systemd
 from deploy.runner.operations.apt import PackageFact, PackageStates
 from deploy.runner.operations.systemd import UnitFact, UnitState, UnitStates
-from deploy.runner.pyinfra_api import OperationMeta, ctx_host
+from deploy.runner.pyinfra_api import OperationMeta
 
 RUNNING = UnitState(
     known=True,
@@ -26,16 +25,6 @@ RUNNING = UnitState(
     reloaded=200.0,
 )
 MISSING = dataclasses.replace(RUNNING, known=False, active="inactive", enabled="", started=0.0, reloaded=0.0)
-
-
-@pytest.fixture
-def said() -> Iterator[dict[type, Any]]:
-    """What the machine answers, by fact."""
-    answers: dict[type, Any] = {}
-    before = ctx_host.get()
-    ctx_host.set(SimpleNamespace(get_fact=lambda fact, **_: answers[fact]))
-    yield answers
-    ctx_host.set(before)
 
 
 def _summaries(commands: Iterator[Any]) -> list[str]:

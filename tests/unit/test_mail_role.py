@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import ssl
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyrage
@@ -29,7 +27,6 @@ from deploy.order import make_orders
 from deploy.runner.operations import Script, mailboxes
 from deploy.runner.operations.accounts import matches
 from deploy.runner.operations.mailboxes import Folders, FoldersFact, HashesFact, MailAccount
-from deploy.runner.pyinfra_api import ctx_host
 from deploy.site import CATALOG
 from roles.mail import tasks
 
@@ -253,15 +250,6 @@ def _believed(certificate: str, anchor: str) -> None:
 
 
 # On the machine
-
-
-@pytest.fixture
-def said() -> Iterator[dict[type, Any]]:
-    answers: dict[type, Any] = {}
-    before = ctx_host.get()
-    ctx_host.set(SimpleNamespace(get_fact=lambda fact, **_: answers[fact]))
-    yield answers
-    ctx_host.set(before)
 
 
 MAU, VIDU = MailAccount("mau.nv@x", "mat-khau-1", "q=1"), MailAccount("vanthu@x", None, "q=2")
