@@ -40,7 +40,7 @@ def machine_files(site: Site, machine: SiteMachine) -> tuple[File, ...]:
 
 def _authorities(site: Site) -> tuple[File, ...]:
     """Who vouches for servers outside; only mail meets any."""
-    if site.mail is None or site.mail.mode != "local":
+    if site.mail is None:
         return ()
     anchor = anchor_of(world_authority(site.commune.slug).read_text())
     return (File("/usr/local/share/ca-certificates/lienxa-lab.crt", anchor),)

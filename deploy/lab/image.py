@@ -24,6 +24,7 @@ _TINH = (
     "bind9-dnsutils",
     "chrony",
     "curl",
+    "dovecot-imapd",
     "knot",
     "libsasl2-modules",
     "postfix",

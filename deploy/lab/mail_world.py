@@ -1,7 +1,8 @@
 """`tinh` as the outside world of mail: Postfix and Rspamd, which judge and send.
 
-There where the commune has mail of its own. `/usr/lib/lienxa-lab/world` on tinh is what tests ask; checks that run on
-the commune's machines ask the same of `http://mx.example.vn:8025/`.
+There where the commune has mail. Where that is the province's, tinh is its servers too: what mail is read from
+(Dovecot, which knows nobody) and what it is sent through. `/usr/lib/lienxa-lab/world` on tinh is what tests ask;
+checks that run on the commune's machines ask the same of `http://mx.example.vn:8025/`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from deploy.inventory.dkim import dkim_keys
 from deploy.inventory.mail_dns import Record, outside_records
 from deploy.inventory.role import Secret
 from deploy.inventory.secrets import SecretsFor, stand_in_secrets
-from deploy.inventory.site import Site
+from deploy.inventory.site import Site, SiteMail
 from deploy.lab.boot import File
 from deploy.lab.keys import world_certificate, world_dkim_key
 from deploy.lab.laptop import state_dir
@@ -23,7 +24,7 @@ DOMAIN = "example.vn"
 EXCHANGER = IPv4Address("198.51.100.25")
 """`mx.example.vn`, of which SPF and DKIM are as they should be."""
 RELAY = IPv4Address("198.51.100.26")
-"""The province's relay: has the name that the inventory gives its smarthost."""
+"""The province's servers: have the names that the inventory gives its smarthost, or all of its mail."""
 STRANGER = IPv4Address("198.51.100.66")
 """Has no name, and nobody lets it send."""
 SELECTOR = "world"
@@ -53,23 +54,24 @@ _RSPAMD = {
 
 def addresses(site: Site) -> tuple[IPv4Address, ...]:
     """What tinh answers to besides what it always does."""
-    return (EXCHANGER, RELAY, STRANGER) if _local(site) else ()
+    return (EXCHANGER, RELAY, STRANGER) if site.mail else ()
 
 
 def records(site: Site) -> tuple[Record, ...]:
     """The world's own records, and those of the commune exactly as the province is told to publish them."""
-    if not _local(site):
+    if site.mail is None:
         return ()
+    if site.mail.mode == "province":
+        return _own_records(site)
     sections = outside_records(site, dkim_keys(site, _secrets(site)))
     published = (record for section in sections if section.reachable for record in section.records)
     return (*_own_records(site), *published)
 
 
 def mail_files(site: Site) -> tuple[File, ...]:
-    """What makes tinh a mail server; nothing where the commune has no mail of its own."""
-    if not _local(site):
+    """What makes tinh a mail server; nothing where the commune has no mail."""
+    if site.mail is None:
         return ()
-    assert site.mail is not None
     ours = resources("deploy.lab") / "files" / "mail"
     smarthost = site.mail.smarthost
     user = smarthost.user if smarthost and smarthost.user else ""
@@ -82,6 +84,7 @@ def mail_files(site: Site) -> tuple[File, ...]:
         File("/etc/postfix/main.cf", (ours / "main.cf").read_text()),
         File("/etc/postfix/mailboxes", "/./ all/\n"),
         File("/etc/postfix/recipients", _RECIPIENTS),
+        *_province(site.mail),
         File("/etc/postfix/relay-name", f"{_servers(site)[1]}\n"),
         File("/etc/postfix/relay-user", user),
         File("/etc/postfix/world.pem", world_certificate(site.commune.slug, _servers(site)), 0o600),
@@ -94,6 +97,35 @@ def mail_files(site: Site) -> tuple[File, ...]:
     )
 
 
+def _province(mail: SiteMail) -> tuple[File, ...]:
+    if mail.mode != "province":
+        return ()
+    enable = "#!/bin/sh\nsystemctl enable --quiet dovecot.service\n"
+    return (
+        File("/etc/dovecot/dovecot.conf", _DOVECOT),
+        File("/var/lib/lienxa-lab/first-boot.d/tinh-province", enable, 0o755),
+    )
+
+
+_DOVECOT = f"""\
+dovecot_config_version = 2.4.1
+dovecot_storage_version = 2.4.1
+protocols = imap
+listen = {RELAY}
+base_dir = /run/dovecot
+ssl = required
+ssl_server_cert_file = /etc/postfix/world.pem
+ssl_server_key_file = /etc/postfix/world.pem
+service imap-login {{
+  inet_listener imap {{
+    port = 0
+  }}
+}}
+# Nobody has a mailbox here: what desks prove is that the server answers and is believed.
+passdb static {{
+  deny = yes
+}}
+"""
 _RECIPIENTS = f"""\
 /^nobody@{DOMAIN}$/ 550 5.1.1 there is no such mailbox
 /^later@{DOMAIN}$/ 450 4.2.1 this mailbox is not ready, try again later
@@ -106,24 +138,22 @@ ExecStartPost=/bin/bash -c 'until (exec 3<>/dev/tcp/127.0.0.1/11332) 2>/dev/null
 _SASL = "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN\n"
 
 
-def _local(site: Site) -> bool:
-    return site.mail is not None and site.mail.mode == "local"
-
-
 def _secrets(site: Site) -> SecretsFor:
     """The same made-up secrets as the lab's orders have."""
     return stand_in_secrets(state_dir(site.commune.slug) / "secrets.json")
 
 
-def _servers(site: Site) -> tuple[str, str]:
-    """The names of the exchanger and of the relay."""
+def _servers(site: Site) -> tuple[str, ...]:
+    """The names of the exchanger, of the relay, and of what the province's mail is read from."""
     assert site.mail is not None
+    if site.mail.mode == "province":
+        return tuple(dict.fromkeys((f"mx.{DOMAIN}", site.mail.submission, site.mail.imap)))
     smarthost = site.mail.smarthost
     return f"mx.{DOMAIN}", smarthost.host if smarthost else f"relay.{DOMAIN}"
 
 
 def _own_records(site: Site) -> tuple[Record, ...]:
-    host, relay = _servers(site)
+    host, *province = _servers(site)
     key = dkim_public_key(world_dkim_key(site.commune.slug).read_text())
     policy = f"v=spf1 ip4:{EXCHANGER} -all"
     return (
@@ -134,6 +164,6 @@ def _own_records(site: Site) -> tuple[Record, ...]:
         Record(EXCHANGER.reverse_pointer, "PTR", f"{host}."),
         Record(f"{SELECTOR}._domainkey.{DOMAIN}", "TXT", f"v=DKIM1; k=rsa; p={key}"),
         Record(f"_dmarc.{DOMAIN}", "TXT", "v=DMARC1; p=reject"),
-        Record(relay, "A", str(RELAY)),
-        Record(RELAY.reverse_pointer, "PTR", f"{relay}."),
+        *(Record(name, "A", str(RELAY)) for name in province),
+        Record(RELAY.reverse_pointer, "PTR", f"{province[0]}."),
     )

@@ -35,6 +35,10 @@ from roles.mail.checks_outside import (  # noqa: F401  checks of this role too
     test_good_mail_comes_in,
     test_is_believed_outside,
 )
+from roles.mail.checks_virus import (  # noqa: F401
+    test_signatures_are_young,
+    test_viruses_are_found,
+)
 
 # The web side's are this role's too: pytest finds them here.
 from roles.mail.web_checks import (  # noqa: F401

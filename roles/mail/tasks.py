@@ -11,7 +11,7 @@ from deploy.runner.context import Context
 from deploy.runner.operations import absent, directory, packages, place, retire_units, unit
 from deploy.runner.operations.mailboxes import MailAccount, mail_accounts, mail_folders, system_account
 from deploy.runner.operations.system import masked
-from roles.mail import web
+from roles.mail import virus, web
 from roles.mail.options import Options
 
 CERTIFICATE = "/etc/lienxa/mail/certificate.pem"
@@ -91,8 +91,7 @@ SEARCH = {"12": Search("2.3", "dovecot-fts-xapian"), "13": Search("2.4", "doveco
 
 def install(ctx: Context[Options]) -> None:
     """Packages; and the one that searches, which is another in each release."""
-    extra = ("clamav-daemon", "clamav-freshclam") if ctx.options.antivirus else ()
-    packages(ctx, _search(ctx).package, *extra)
+    packages(ctx, _search(ctx).package, *(virus.PACKAGES if ctx.options.antivirus else ()))
     web.install(ctx)
 
 
@@ -107,11 +106,13 @@ def configure(ctx: Context[Options]) -> None:
     _postfix(ctx)
     place(ctx, FILTER)
     place(ctx, JAIL, values={"ports": login_ports(ctx)})
+    virus.configure(ctx)
     web.configure(ctx)
 
 
 def activate(ctx: Context[Options]) -> None:
     """Who judges before who takes in."""
+    virus.activate(ctx)
     unit("redis-server@mail", files=[REDIS])
     keys = [f"{DKIM}/{selector}.key" for selector in mail_of(ctx).selectors]
     unit("rspamd", files=[f"/etc/rspamd/local.d/{name}" for name in RSPAMD] + [RSPAMD_RULES, RSPAMD_UNIT, *keys])
@@ -125,6 +126,7 @@ def activate(ctx: Context[Options]) -> None:
 def retire(ctx: Context[Options]) -> None:
     """Mail that was kept stays, and so do the accounts' hashes; mail that waits is kept in Postfix's queue."""
     web.retire(ctx)
+    virus.retire(ctx)
     retire_units(ctx)
     for path in (JAIL, FILTER, RSPAMD_UNIT, DOVECOT_UNIT, *POSTFIX_UNITS):
         absent(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import plistlib
+import socket
 import ssl
 import urllib.request
 from typing import Any
@@ -16,6 +17,8 @@ from deploy.runner.checking import each
 from roles.mail_client import thunderbird
 from roles.mail_client.options import Options
 
+_SECONDS = 20
+"""How long a server that is far away may take."""
 OUTLOOK = "{http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a}"
 ASKED = "<Autodiscover><Request><EMailAddress>%s</EMailAddress></Request></Autodiscover>"
 LOOK_AT_WEB = "On the mail machine: `systemctl status nginx lienxa-webmail`, `journalctl -u lienxa-webmail -n 50`."
@@ -30,6 +33,10 @@ def _somebody(site: Site, machine: SiteMachine, options: Options) -> list[SitePe
 def _somebody_here(site: Site, machine: SiteMachine, options: Options) -> list[SitePerson]:
     """The same, where the mailboxes are the commune's own."""
     return _somebody(site, machine, options) if site.mail and site.mail.mode == "local" else []
+
+
+def _servers(site: Site, machine: SiteMachine, options: Options) -> list[Server]:
+    return [imap_of(site), submission_of(site)] if site.mail else []
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +88,22 @@ def test_address_book(told: dict[str, Any], site: Site, person: SitePerson) -> N
     """On {machine}, Thunderbird has everybody of the commune in its address book, once."""
     everybody = sorted([one.name, one.address] for one in contacts(site))
     assert [(book["name"], sorted(book["people"])) for book in told["books"]] == [(book_name(site), everybody)]
+
+
+@pytest.mark.next_step(
+    "Whose certificate is it? On {machine}: `openssl s_client -connect HOST:PORT </dev/null`. Of the province: "
+    "is the line up, and does `upstream.mail` in province.yaml name them right?"
+)
+@each(_servers)
+def test_mail_server_answers(server: Server) -> None:
+    """{server.host} answers on port {server.port}, and {machine} believes its certificate."""
+    context = ssl.create_default_context()
+    with (
+        socket.create_connection((server.host, server.port), timeout=_SECONDS) as plain,
+        context.wrap_socket(plain, server_hostname=server.host) as secure,
+    ):
+        greeting = secure.recv(1024)
+    assert greeting.startswith((b"* OK", b"220")), greeting
 
 
 @pytest.mark.next_step(

@@ -11,12 +11,14 @@ from deploy.inventory.mail_clients import book_name, contacts, imap_of, organ, s
 from deploy.inventory.role import TRUST_ANCHOR
 from deploy.inventory.site import Site, SiteMail
 from deploy.runner.context import Context
-from deploy.runner.operations import absent, packages, place
+from deploy.runner.operations import absent, only, packages, place
 from deploy.runner.render import render
 from roles.mail_client.options import Options
 
 POLICIES = "/etc/thunderbird/policies/policies.json"
 ACCOUNTS = "/usr/share/thunderbird/isp"
+OURS = "Written by lienxa (role mail_client)"
+"""Stands in every file of that folder that this role has written."""
 EXTENSION_ID = "danh-ba@lienxa"
 EXTENSION_FOLDER = "/usr/local/share/lienxa/thunderbird"
 EXTENSION = f"{EXTENSION_FOLDER}/danh-ba.xpi"
@@ -60,6 +62,8 @@ def configure(ctx: Context[Options]) -> None:
     """Where the account is, what Thunderbird may and may not do, and our extension for it."""
     if ctx.site.mail is not None:
         _account(ctx, ctx.site.mail)
+    # Of a domain that the commune's people no longer have their mail at.
+    only(ACCOUNTS, "", [f"{ctx.site.mail.domain}.xml"] if ctx.site.mail else [], mark=OURS)
     place(ctx, EXTENSION, content=extension(ctx))
     written = json.dumps(policies(ctx.site, ctx.options), ensure_ascii=False, indent=2)
     place(ctx, POLICIES, content=f"{written}\n", validate=CHECK_JSON)
@@ -73,8 +77,7 @@ def retire(ctx: Context[Options]) -> None:
     """Profiles are people's, and stay."""
     for path in (POLICIES, EXTENSION):
         absent(path)
-    if ctx.site.mail is not None:
-        absent(account_file(ctx.site.mail))
+    only(ACCOUNTS, "", (), mark=OURS)
 
 
 def account_file(mail: SiteMail) -> str:

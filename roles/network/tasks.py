@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from deploy.runner.context import Context
-from deploy.runner.operations import absent, directory, packages, place, retire_units, unit
+from deploy.runner.operations import absent, directory, only, packages, place, retire_units, unit
 from deploy.runner.operations.netfilter import ruleset
-from deploy.runner.operations.networking import ifupdown_lets_go, interfaces, kernel_settings, only
+from deploy.runner.operations.networking import ifupdown_lets_go, interfaces, kernel_settings
 from deploy.runner.operations.system import masked
 from roles.network import wiring
 from roles.network.options import Options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import difflib
 import shlex
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Unpack
@@ -70,6 +70,14 @@ def directory(
     return _directory(path=path, mode=mode, owner=owner, group=group, **arguments)
 
 
+def only(
+    folder: str, prefix: str, keep: Iterable[str], *, mark: str = "", **arguments: Unpack[Arguments]
+) -> OperationMeta:
+    """Make the files in a folder that begin with `prefix` by name and have `mark` in them be these alone."""
+    arguments.setdefault("name", f"Only ours in {folder}")
+    return _only(folder=folder, prefix=prefix, keep=tuple(keep), mark=mark, **arguments)
+
+
 @dataclass(frozen=True)
 class PathState:
     """What is at a path."""
@@ -115,6 +123,25 @@ class DirectoryFact(FactBase[PathState | None]):
     def process(self, output: list[str]) -> PathState | None:
         """Parse it."""
         return PathFact().process(output[:1])
+
+
+class FolderFact(FactBase[frozenset[str]]):
+    """Names of the files in a folder that begin so and have this in them."""
+
+    def command(self, folder: str, prefix: str, mark: str = "") -> str:
+        """One shell command."""
+        there = f"{shlex.quote(f'{folder}/{prefix}')}*"
+        listed = f"grep -lF -- {shlex.quote(mark)} {there}" if mark else f"ls -Ad -- {there}"
+        return f"{listed} 2>/dev/null | sed 's,.*/,,'"
+
+    @staticmethod
+    def default() -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    def process(self, output: list[str]) -> frozenset[str]:
+        """Parse it."""
+        return frozenset(output)
 
 
 _WRITE = """\
@@ -196,6 +223,14 @@ def _directory(path: str, mode: str, owner: str, group: str) -> Generator[String
         yield StringCommand(f"(umask 022; mkdir -p -- {quoted})")
     if now is None or (now.mode, now.owner, now.group) != (mode.lstrip("0") or "0", owner, group):
         yield _set_attributes(path, mode, owner, group)
+
+
+@operation()
+def _only(folder: str, prefix: str, keep: tuple[str, ...], mark: str) -> Generator[StringCommand, None, None]:
+    there = host.get_fact(FolderFact, folder=folder, prefix=prefix, mark=mark)
+    for name in sorted(there):
+        if name not in keep:
+            yield StringCommand(f"rm -f -- {shlex.quote(f'{folder}/{name}')}")
 
 
 def _set_attributes(path: str, mode: str, owner: str, group: str) -> StringCommand:

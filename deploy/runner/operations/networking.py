@@ -32,12 +32,6 @@ def ifupdown_lets_go(names: Iterable[str], **arguments: Unpack[Arguments]) -> Op
     return _ifupdown_lets_go(names=tuple(names), **arguments)
 
 
-def only(folder: str, prefix: str, keep: Iterable[str], **arguments: Unpack[Arguments]) -> OperationMeta:
-    """Make the files in a folder whose names begin with `prefix` be these and no others."""
-    arguments.setdefault("name", f"Only ours in {folder}")
-    return _only(folder=folder, prefix=prefix, keep=tuple(keep), **arguments)
-
-
 def kernel_settings(path: str, **arguments: Unpack[Arguments]) -> OperationMeta:
     """Make the kernel have what a file for sysctl.d says."""
     arguments.setdefault("name", f"Kernel settings of {path}")
@@ -121,23 +115,6 @@ class DhcpClientFact(FactBase[tuple[str, ...]]):
         return tuple(dict.fromkeys(output))
 
 
-class FolderFact(FactBase[frozenset[str]]):
-    """Names of the files in a folder that begin so."""
-
-    def command(self, folder: str, prefix: str) -> str:
-        """One shell command."""
-        return f"ls -A -- {shlex.quote(folder)} 2>/dev/null | grep -F -- {shlex.quote(prefix)} || true"
-
-    @staticmethod
-    def default() -> frozenset[str]:
-        """None."""
-        return frozenset()
-
-    def process(self, output: list[str]) -> frozenset[str]:
-        """Parse it."""
-        return frozenset(output)
-
-
 class KernelDifferenceFact(FactBase[tuple[str, ...]]):
     """Settings of a file for sysctl.d that the kernel does not have."""
 
@@ -206,14 +183,6 @@ def _ifupdown_lets_go(names: tuple[str, ...]) -> Generator[StringCommand, None, 
 
 def _speaks_of(text: str, names: tuple[str, ...]) -> bool:
     return without_interfaces(text, names) != without_interfaces(text, ())
-
-
-@operation()
-def _only(folder: str, prefix: str, keep: tuple[str, ...]) -> Generator[StringCommand, None, None]:
-    there = host.get_fact(FolderFact, folder=folder, prefix=prefix)
-    for name in sorted(there):
-        if name.startswith(prefix) and name not in keep:
-            yield StringCommand(f"rm -f -- {shlex.quote(f'{folder}/{name}')}")
 
 
 @operation()

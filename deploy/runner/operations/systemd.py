@@ -72,6 +72,13 @@ def unit(
     )
 
 
+def retired(name: str, /, **arguments: Unpack[Arguments]) -> OperationMeta:
+    """Stop and disable a unit by name; one that is not there is as it should be."""
+    full = _full_name(name)
+    arguments.setdefault("name", f"Retire unit {full}")
+    return _retired(unit_name=full, siblings=(full,), **arguments)
+
+
 def retire_units(ctx: Context, **arguments: Unpack[Arguments]) -> tuple[OperationMeta, ...]:
     """Stop and disable the card's units, last one first. Packages, configuration and data stay."""
     names = tuple(_full_name(unit.name) for unit in ctx.role.units)
