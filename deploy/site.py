@@ -36,6 +36,9 @@ KINDS: dict[Kind, tuple[str, ...]] = {
 SERVICES: dict[str, str] = {"packages": "cache", "mail": "mail", "mail client": "mail_client"}
 """The role that offers a service of the commune, or uses it; which machine has it is the inventory's to say."""
 
+USED_AT_DESKS = ("mail client",)
+"""Of these services those whose role a desk has; the others are offered by a server or the gateway."""
+
 CATALOG = Catalog(ROLES, KINDS, SERVICES)
 
 if "__name__" not in globals():

@@ -12,9 +12,10 @@ from deploy.cli.options import commune_argument, commune_folder, inventories_opt
 from deploy.cli.troubles import troubles
 from deploy.inventory.loading import load
 from deploy.inventory.resolve import resolve
+from deploy.inventory.role import DESKS
 from deploy.lab import lab as labs
 from deploy.report.json_lines import JsonLines
-from deploy.site import CATALOG
+from deploy.site import CATALOG, USED_AT_DESKS
 
 
 @click.group()
@@ -30,12 +31,19 @@ def lab() -> None:
 @click.option(
     "--debian", type=click.Choice(["12", "13"]), help="Where the inventory does not say which. Default: 13."
 )
+@click.option(
+    "--prepared",
+    is_flag=True,
+    help="Desks come with their roles' packages installed, as somebody's workshop delivers them. Their apply is "
+    "quicker, and leaves none of those packages in the laptop's cache.",
+)
 @inventories_option
-def up(commune: str, debian: str | None, inventories: Path) -> None:
+def up(commune: str, debian: str | None, prepared: bool, inventories: Path) -> None:
     """Bring the commune's containers up; twice is harmless."""
     commune_folder(inventories, commune)
     with troubles():
-        labs.up(resolve(load(inventories, CATALOG), commune).site, debian=debian, listener=_say)
+        site = resolve(load(inventories, CATALOG), commune).site
+        labs.up(site, debian=debian, at_desks=_packages_of_desks() if prepared else (), listener=_say)
     _say("", f"the lab of {commune} is up. Next: lienxa apply {commune} --lab")
 
 
@@ -81,6 +89,11 @@ def status_(commune: str, as_json: bool) -> None:
             click.echo(f"{machine.machine:12} {machine.state:10} {machine.image}")
     if not found:
         _say("", f"the lab of {commune} is down; lienxa lab up {commune}")
+
+
+def _packages_of_desks() -> tuple[str, ...]:
+    """Of every role that some desk may have: one image for all of them."""
+    return tuple(package for kind in DESKS for role in CATALOG.of(kind, USED_AT_DESKS) for package in role.packages)
 
 
 def _say(machine: str, sentence: str) -> None:

@@ -21,6 +21,10 @@ class Kind(StrEnum):
     UNMANAGED = "unmanaged"
 
 
+DESKS = frozenset({Kind.OFFICE, Kind.COUNTER, Kind.ROOM})
+"""Machines that people sit at."""
+
+
 class Purpose(StrEnum):
     """What a zone is for; decides who may reach whom."""
 

@@ -77,6 +77,11 @@ def machine_image(release: str, listener: Listener = lambda machine, message: No
     return _image(_recipe(f"machine-{release}", release, (*_INSTALLED, *_CLIENT)), listener)
 
 
+def desk_image(release: str, packages: Sequence[str], listener: Listener = lambda machine, message: None) -> str:
+    """The same of a desk that comes with these packages installed."""
+    return _image(_recipe(f"desk-{release}", release, (*_INSTALLED, *_CLIENT, *packages)), listener)
+
+
 def tinh_image(listener: Listener = lambda machine, message: None) -> str:
     """Name of the image of `tinh`, the province's stand-in."""
     return _image(_recipe("tinh", "13", (*_INSTALLED, *_TINH)), listener)

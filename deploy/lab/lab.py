@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from deploy.fleet.access import Access
-from deploy.inventory.role import Kind
+from deploy.inventory.role import DESKS, Kind
 from deploy.inventory.site import Site, SiteMachine
 from deploy.lab import containers
 from deploy.lab.boot import as_tar, common_files, machine_files
 from deploy.lab.containers import Container
-from deploy.lab.image import Listener, machine_image, tinh_image
+from deploy.lab.image import Listener, desk_image, machine_image, tinh_image
 from deploy.lab.keys import facts, ssh_key
 from deploy.lab.laptop import LabError, as_root, cache_dir, locked, run, state_dir, write_private
 from deploy.lab.limits import give_back, make_room
@@ -39,17 +39,24 @@ class MachineStatus:
     image: str
 
 
-def up(site: Site, *, debian: str | None = None, listener: Listener = lambda machine, message: None) -> Site:
+def up(
+    site: Site,
+    *,
+    debian: str | None = None,
+    at_desks: Sequence[str] = (),
+    listener: Listener = lambda machine, message: None,
+) -> Site:
     """Bring the commune's lab up, or repair what is missing of it; what already runs is left as it is.
 
-    `debian`: release of machines whose inventory does not say one ("12" or "13"; None: 13). Returns the site as it
-    is in the lab. Raises LabError, after which `up` may be tried again and `down` works.
+    `debian`: release of machines whose inventory does not say one ("12" or "13"; None: 13). `at_desks`: packages that
+    the machines people sit at come with. Returns the site as it is in the lab. Raises LabError, after which `up` may
+    be tried again and `down` works.
     """
     slug = site.commune.slug
     _refuse(site)
     with locked(f"lab-{slug}") as lock:
         rehearsed = rehearse(site, facts(slug))
-        wanted = _containers(rehearsed, debian, listener)
+        wanted = _containers(rehearsed, debian, tuple(sorted(set(at_desks))), listener)
         make_room()
         listener("", f"containers: {containers.runtime().why}")
         _write_known_hosts(slug, [container.machine for container in wanted])
@@ -126,19 +133,28 @@ def _refuse(site: Site) -> None:
         raise LabError("the commune has no uplink: the lab reaches its gateway by one")
 
 
-def _containers(site: Site, debian: str | None, listener: Listener) -> tuple[Container, ...]:
-    releases = {machine.name: machine.debian or debian or "13" for machine in site.machines}
+def _containers(
+    site: Site, debian: str | None, at_desks: tuple[str, ...], listener: Listener
+) -> tuple[Container, ...]:
+    wanted = {
+        machine.name: (machine.debian or debian or "13", at_desks if machine.kind in DESKS else ())
+        for machine in site.machines
+    }
     with ThreadPoolExecutor() as pool:
         province = pool.submit(tinh_image, listener)
-        making = {release: pool.submit(machine_image, release, listener) for release in set(releases.values())}
-        images = {release: image.result() for release, image in making.items()}
+        making = {one: pool.submit(_image_of, *one, listener) for one in set(wanted.values())}
+        images = {one: image.result() for one, image in making.items()}
     tinh = _container(site, TINH, province.result(), as_tar((*tinh_files(site), *common_files(site, TINH))))
     machines = (
-        _container(site, machine.name, images[releases[machine.name]], as_tar(machine_files(site, machine)))
+        _container(site, machine.name, images[wanted[machine.name]], as_tar(machine_files(site, machine)))
         for machine in sorted(site.machines, key=_gateway_last)
     )
     # The gateway last: when it asks for its lease, tinh is there to give one.
     return (tinh, *machines)
+
+
+def _image_of(release: str, packages: tuple[str, ...], listener: Listener) -> str:
+    return desk_image(release, packages, listener) if packages else machine_image(release, listener)
 
 
 def _gateway_last(machine: SiteMachine) -> tuple[bool, str]:
