@@ -7,8 +7,9 @@ LIENXA := .venv/bin/lienxa
 demo: setup
 	.ci/demo $(COMMUNE)
 
+# Two at a time: a lab waits more than it works. What shares a lab stays together (tests/conftest.py).
 test: setup lint
-	.venv/bin/pytest
+	.venv/bin/pytest -n 2 --dist loadgroup
 
 setup:
 	@.ci/setup
