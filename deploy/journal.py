@@ -22,7 +22,7 @@ class RunStarted(_Event):
     event: Literal["run_started"] = "run_started"
     run: str
     machine: str
-    action: Literal["apply", "plan", "verify"]
+    action: Literal["apply", "plan", "verify", "doctor"]
     by: str
     commit: str | None
     clean: bool | None
@@ -39,7 +39,7 @@ class RoleStarted(_Event):
 
     event: Literal["role_started"] = "role_started"
     role: str
-    stage: Literal["apply", "retire", "check"]
+    stage: Literal["apply", "retire", "check", "diagnose"]
     total: int | None = None
 
 
@@ -78,6 +78,33 @@ class CheckEnded(_Event):
     detail: str = ""
     next_step: str = ""
     seconds: float
+
+
+class Words(Frozen):
+    """A finding in one language, a sentence each."""
+
+    what: str
+    """What is wrong."""
+    why: str
+    """Why it matters to who sits there."""
+    do: str
+    """What to do about it."""
+
+
+class Finding(_Event):
+    """Something that the doctor found to be wrong."""
+
+    event: Literal["finding"] = "finding"
+    topic: str
+    """`network`, `mail`, …"""
+    cause: str
+    """Stable over runs: `network.no_link`."""
+    severity: Literal["problem", "warning"]
+    """A warning stops nobody from working yet."""
+    english: Words
+    vietnamese: Words
+    command: str = ""
+    """Which command of ours does it; empty where none does."""
 
 
 class GuardEvent(_Event):
@@ -129,12 +156,16 @@ class RunEnded(_Event):
     checks: int = 0
     failed: int = 0
     skipped: int = 0
+    topics: tuple[str, ...] = ()
+    """What the doctor has looked at."""
+    findings: int = 0
+    """Warnings included; problems count as `failed` too."""
     seconds: float
     error: OperationError | None = None
 
 
 Event = Annotated[
-    RunStarted | RoleStarted | OperationEnded | CheckEnded | GuardEvent | RunEnded,
+    RunStarted | RoleStarted | OperationEnded | CheckEnded | Finding | GuardEvent | RunEnded,
     Field(discriminator="event"),
 ]
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)

@@ -70,7 +70,7 @@ class Request(Frozen):
 
     run: str
     """Unique and sortable: UTC time to the millisecond and a random part, `20261124T220327417-9f3c`."""
-    action: Literal["apply", "plan", "verify"]
+    action: Literal["apply", "plan", "verify", "doctor"]
     order: Order
     by: str
     """`login@laptop` of whoever asked."""
@@ -79,6 +79,8 @@ class Request(Frozen):
     """Whether the inventory's working tree had no changes; None outside git."""
     only_roles: tuple[str, ...] = ()
     """Empty: all of the order's roles."""
+    topics: tuple[str, ...] = ()
+    """For `doctor`: what to look at. Empty: everything."""
     probes: tuple[Probe, ...] = ()
     """For `verify`: what this machine must and must not reach."""
     guard_seconds: float = Field(default=40.0, gt=0)

@@ -27,7 +27,7 @@ from deploy.order import Order, Request, make_orders, new_run
 from deploy.probes import Outside, Probe, probes_from
 from deploy.site import CATALOG
 
-Action = Literal["apply", "plan", "verify"]
+Action = Literal["apply", "plan", "verify", "doctor"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ def requests(
     *,
     machines: Iterable[str] = (),
     roles: tuple[str, ...] = (),
+    topics: tuple[str, ...] = (),
     package_proxy: str | None = None,
     package_sources: Mapping[str, tuple[str, ...]] | None = None,
 ) -> dict[str, Request]:
@@ -101,6 +102,7 @@ def requests(
             commit=asked.commit,
             clean=asked.clean,
             only_roles=roles,
+            topics=topics,
             probes=_probes(target, name, roles) if action == "verify" else (),
             package_proxy=package_proxy,
             package_sources=dict(package_sources or {}),

@@ -19,6 +19,7 @@ VERBS = {
     "plan": "deploy.cli.runs:plan",
     "apply": "deploy.cli.runs:apply",
     "verify": "deploy.cli.runs:verify",
+    "doctor": "deploy.cli.doctor:doctor",
     "status": "deploy.cli.status:status",
     "attach": "deploy.cli.live:attach",
     "stop": "deploy.cli.live:stop",

@@ -128,7 +128,7 @@ def _run(
         target = open_target(inventories, commune, lab=lab)
         wanted = known(machines, (*target.managed, *_points(target, action)), "machine", commune)
         only = known(roles, target.roles, "role", commune)
-        _look_at_lab(commune) if lab else _record_addresses(target, action)
+        need_lab(commune) if lab else _record_addresses(target, action)
         if failed:
             wanted = left_to_do(target, wanted or target.managed)
             if not wanted:
@@ -166,7 +166,8 @@ def _packages(
         yield port, prepared(target, port).sources() if offline else {}
 
 
-def _look_at_lab(commune: str) -> None:
+def need_lab(commune: str) -> None:
+    """Raises OutOfReach where the commune's lab is down."""
     if not lab_status(commune):
         raise OutOfReach(f"the lab of {commune} is down; lienxa lab up {commune}")
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.fleet.updates import State, Update
-from deploy.journal import CheckEnded, GuardEvent, OperationEnded, RoleStarted, RunEnded
+from deploy.journal import CheckEnded, Finding, GuardEvent, OperationEnded, RoleStarted, RunEnded
 from deploy.report.picture import MachineRun, Picture
 from deploy.report.words import count, duration
 
@@ -162,6 +162,8 @@ def _event_line(update: Update) -> str:
             return f"{operation.role}: {operation.name}: {operation.status.replace('_', ' ')}{reason}"
         case CheckEnded() as check if check.status in {"failed", "error"}:
             return f"{check.role}: {check.status}: {check.sentence}"
+        case Finding() as finding:
+            return f"{finding.topic}: {finding.english.what}"
         case GuardEvent() as guard if guard.status not in {"armed", "released"}:
             return f"guard: {guard.sentence}"
         case RunEnded() as ended:
@@ -171,6 +173,8 @@ def _event_line(update: Update) -> str:
 
 
 def _ended_line(ended: RunEnded) -> str:
+    if ended.topics:
+        return f"looked at {', '.join(ended.topics)}: {count(ended.findings, 'finding')}"
     numbers = (
         count(ended.checks, "check")
         if ended.checks

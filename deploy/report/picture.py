@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from deploy.fleet.updates import State, Update
-from deploy.journal import CheckEnded, Event, GuardEvent, OperationEnded, RoleStarted, RunEnded, RunStarted
+from deploy.journal import CheckEnded, Event, Finding, GuardEvent, OperationEnded, RoleStarted, RunEnded, RunStarted
 
 
 @dataclass
@@ -28,6 +28,7 @@ class MachineRun:
     checks: list[CheckEnded] = field(default_factory=list)
     changed_before: int = 0
     """Operations that changed something in a run that the machine's reboot cut off."""
+    findings: list[Finding] = field(default_factory=list)
     guards: list[GuardEvent] = field(default_factory=list)
 
     @property
@@ -87,6 +88,9 @@ class MachineRun:
             case CheckEnded():
                 self.role, self.sentence = event.role, event.sentence
                 self.checks.append(event)
+            case Finding():
+                self.sentence = event.english.what
+                self.findings.append(event)
             case GuardEvent():
                 self.sentence = event.sentence
                 self.guards.append(event)
@@ -96,7 +100,7 @@ class MachineRun:
     def _starts(self, event: RunStarted) -> None:
         """A second one comes when the machine was started again in mid-run: it does the whole order once more."""
         self.changed_before = self.changed
-        self.operations, self.checks, self.ended = [], [], None
+        self.operations, self.checks, self.findings, self.ended = [], [], [], None
         self.started = event
 
 

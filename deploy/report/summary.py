@@ -8,7 +8,7 @@ from deploy.fleet.updates import State
 from deploy.report.exit_codes import DONE, FAILED, UNREACHABLE
 from deploy.report.picture import MachineRun, Picture
 
-Verb = Literal["apply", "plan", "verify", "attach"]
+Verb = Literal["apply", "plan", "verify", "doctor", "attach"]
 
 
 def summary(verb: Verb, commune: str, picture: Picture, seconds: float) -> dict[str, Any]:
@@ -17,6 +17,8 @@ def summary(verb: Verb, commune: str, picture: Picture, seconds: float) -> dict[
     line: dict[str, Any] = {"event": "summary", "verb": verb, "commune": commune, "machines": len(machines)}
     if verb == "verify":
         line |= _checks(machines)
+    elif verb == "doctor":
+        line |= _findings(machines)
     else:
         line |= _operations(machines)
     return line | {
@@ -54,6 +56,14 @@ def _checks(machines: list[MachineRun]) -> dict[str, int]:
         "passed": sum(machine.passed for machine in machines),
         "failed": sum(_failures(machine, len(machine.failed_checks)) for machine in machines),
         "skipped": sum(len(machine.skipped_checks) for machine in machines),
+    }
+
+
+def _findings(machines: list[MachineRun]) -> dict[str, int]:
+    problems = [sum(one.severity == "problem" for one in machine.findings) for machine in machines]
+    return {
+        "findings": sum(len(machine.findings) for machine in machines),
+        "failed": sum(_failures(machine, number) for machine, number in zip(machines, problems, strict=True)),
     }
 
 

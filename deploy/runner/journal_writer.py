@@ -14,18 +14,34 @@ from typing import Any, Literal
 from deploy.journal import (
     CheckEnded,
     Event,
+    Finding,
     GuardEvent,
     OperationEnded,
     OperationError,
     RoleStarted,
     RunEnded,
     RunStarted,
+    Words,
 )
 from deploy.order import Request
 from deploy.runner.masking import Masking
 
 _FREE_TEXT = frozenset(
-    {"name", "commands", "diff", "message", "output", "next_step", "sentence", "detail", "what", "reason", "left"}
+    {
+        "name",
+        "commands",
+        "diff",
+        "message",
+        "output",
+        "next_step",
+        "sentence",
+        "detail",
+        "what",
+        "reason",
+        "left",
+        "why",
+        "do",
+    }
 )
 """The fields in which a secret could turn up. The others are ours: masking them could break the format."""
 
@@ -43,6 +59,8 @@ class Counts:
     checks: int = 0
     failed: int = 0
     skipped: int = 0
+    topics: tuple[str, ...] = ()
+    findings: int = 0
 
 
 def utc_now() -> str:
@@ -88,7 +106,9 @@ class JournalWriter:
             )
         )
 
-    def role_started(self, role: str, stage: Literal["apply", "retire", "check"], total: int | None = None) -> None:
+    def role_started(
+        self, role: str, stage: Literal["apply", "retire", "check", "diagnose"], total: int | None = None
+    ) -> None:
         """The run turns to a role."""
         self._append(RoleStarted(**self._stamp(), role=role, stage=stage, total=total))
 
@@ -142,6 +162,28 @@ class JournalWriter:
             )
         )
 
+    def finding(
+        self,
+        topic: str,
+        cause: str,
+        severity: Literal["problem", "warning"],
+        english: Words,
+        vietnamese: Words,
+        command: str,
+    ) -> None:
+        """Something is wrong. `cause` is its stable id."""
+        self._append(
+            Finding(
+                **self._stamp(),
+                topic=topic,
+                cause=cause,
+                severity=severity,
+                english=english,
+                vietnamese=vietnamese,
+                command=command,
+            )
+        )
+
     def guard(
         self,
         status: Literal["armed", "released", "waiting", "confirmed", "rolled_back"],
@@ -187,6 +229,8 @@ class JournalWriter:
                 checks=counts.checks,
                 failed=counts.failed,
                 skipped=counts.skipped,
+                topics=counts.topics,
+                findings=counts.findings,
                 seconds=round(seconds, 4),
                 error=error,
             )

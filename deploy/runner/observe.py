@@ -1,14 +1,16 @@
-"""What a check sees of the network with packets of its own: a DNS answer, a DHCP offer. Standard library only."""
+"""What checks and doctors see of the network: a DNS answer, a DHCP offer, another's clock. Standard library only."""
 
 from __future__ import annotations
 
+import json
 import secrets
 import socket
 import struct
+import subprocess
 import time
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Literal
+from typing import Any, Literal
 
 Type = Literal["A", "NS", "SOA", "PTR", "MX", "TXT", "SRV"]
 _TYPES: dict[Type, int] = {"A": 1, "NS": 2, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "SRV": 33}
@@ -18,6 +20,12 @@ _MAGIC = bytes((99, 130, 83, 99))
 """What DHCP's options begin with (RFC 2131, section 3)."""
 _DISCOVER, _OFFER = 1, 2
 _SERVER_PORT, _CLIENT_PORT = 67, 68
+
+
+_NTP_CLIENT = 0b00_100_011
+"""Version 4, mode 3."""
+_FROM_1900_TO_1970 = 2_208_988_800
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,56 @@ def ask(server: str, name: str, kind: Type = "A", *, seconds: float = 4.0) -> An
         if packet[:2] == identity:
             return _answer(packet, _TYPES[kind])
     raise TimeoutError(f"{server} does not answer within {seconds:g} s")
+
+
+def resolves(server: str, name: str) -> bool:
+    """Whether the resolver has an answer, also that there is no such name."""
+    try:
+        return ask(server, name).code in {"NOERROR", "NXDOMAIN"}
+    except OSError:
+        return False
+
+
+def outside_answers(resolver: str, domain: str) -> bool:
+    """Whether the line works: a name below `domain` that nobody can have asked for is looked up."""
+    return resolves(resolver, f"{secrets.token_hex(6)}.{domain}")
+
+
+def interfaces() -> list[dict[str, Any]]:
+    """The machine's interfaces with their addresses, as `ip -j address` has them."""
+    told = subprocess.run(["ip", "-j", "address"], capture_output=True, text=True, check=True, timeout=20)
+    found: list[dict[str, Any]] = json.loads(told.stdout)
+    return found
+
+
+def unit_runs(unit: str) -> bool:
+    """Whether systemd says that it is active."""
+    return subprocess.run(["systemctl", "is-active", "--quiet", unit], check=False, timeout=20).returncode == 0
+
+
+def clock_offset(server: str, *, seconds: float = 3.0) -> float | None:
+    """How many seconds the server's clock is ahead of ours (RFC 4330, section 5); None where it does not tell."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
+        channel.settimeout(seconds)
+        identity = secrets.token_bytes(8)
+        try:
+            channel.connect((server, 123))
+            sent = time.time()
+            channel.send(bytes([_NTP_CLIENT]) + bytes(39) + identity)
+            packet = channel.recv(128)
+            received = time.time()
+        except OSError:
+            return None
+    if len(packet) < 48 or packet[24:32] != identity or packet[1] == 0:
+        return None
+    arrived, left = (_since_1970(packet[start : start + 8]) for start in (32, 40))
+    return ((arrived - sent) + (left - received)) / 2
+
+
+def _since_1970(stamp: bytes) -> float:
+    """An NTP time stamp: seconds since 1900, and a fraction."""
+    whole, fraction = struct.unpack("!2I", stamp)
+    return float(whole) - _FROM_1900_TO_1970 + float(fraction) / 2**32
 
 
 def reverse_name(address: str) -> str:

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from deploy.journal import OperationError
 from deploy.order import Request
 from deploy.runner.context import debian_release
+from deploy.runner.diagnosis import run_diagnosis
 from deploy.runner.engine import Engine, Performed
 from deploy.runner.guarding import Guard, Guards, RolledBackError
 from deploy.runner.journal_writer import Counts, JournalError, JournalWriter, utc_now
@@ -186,7 +187,7 @@ class _Run:
         try:
             with lock(self._paths.lock, holder):
                 _prune(self._paths.lasting / "journal")
-                (self._verify if self._request.action == "verify" else self._change)()
+                self._do()
         except JournalError:
             raise
         except Exception as caught:  # noqa: BLE001 (whatever it is, the laptop must hear of it)
@@ -200,6 +201,16 @@ class _Run:
         status: Literal["done", "failed", "stopped"] = "failed" if bad else "stopped" if self._stop.asked else "done"
         self._journal.run_ended(status, self._counts, seconds=time.monotonic() - self._begun, error=error)
         return DONE if status == "done" else FAILED
+
+    def _do(self) -> None:
+        match self._request.action:
+            case "verify":
+                self._verify()
+            case "doctor":
+                self._journal.run_started(self._request)
+                self._counts = run_diagnosis(self._request, self._journal, self._source.cards)
+            case "apply" | "plan":
+                self._change()
 
     def _verify(self) -> None:
         # pytest is slow to import, and only needed here.

@@ -16,11 +16,55 @@ import pytest
 from province import MODEL, Province, province_of
 
 from deploy import lab
+from deploy.inventory.role import TRUST_ANCHOR
+from roles.mail_client.tasks import POLICIES
 
 pytestmark = pytest.mark.lab
 
 SLUG = "xa-thu"
 NAME = "Xã Thử"
+KEPT = "/root/kept"
+ILLS = [
+    pytest.param(
+        "gw1",
+        "systemctl stop unbound",
+        "systemctl start unbound",
+        {"gw1": "network.service_down", "vp01": "network.resolver_silent"},
+        id="no names",
+    ),
+    pytest.param(
+        "tinh",
+        "ip link set up0 down",
+        "ip link set up0 up",
+        {"gw1": "network.upstream_silent", "mc01": "network.line_down"},
+        id="line down",
+    ),
+    pytest.param(
+        "vp01",
+        f"cp -P /etc/resolv.conf {KEPT}; rm /etc/resolv.conf; echo nameserver 192.0.2.53 >/etc/resolv.conf",
+        f"rm /etc/resolv.conf; mv {KEPT} /etc/resolv.conf",
+        {"vp01": "network.other_resolver"},
+        id="a resolver of somebody else",
+    ),
+    pytest.param(
+        "srv1",
+        "systemctl stop dovecot",
+        "systemctl start dovecot",
+        {"srv1": "mail.service_down", "vp01": "mail.closed"},
+        id="mail server stopped",
+    ),
+    pytest.param(
+        "mc01",
+        f"mv {TRUST_ANCHOR} {KEPT}",
+        f"mv {KEPT} {TRUST_ANCHOR}",
+        {"mc01": "mail.no_anchor"},
+        id="no authority",
+    ),
+    pytest.param(
+        "mc01", f"mv {POLICIES} {KEPT}", f"mv {KEPT} {POLICIES}", {"mc01": "mail.not_set_up"}, id="not set up"
+    ),
+]
+"""Where, what is broken, how it is mended, and the one cause that each machine is told of."""
 PYINFRA = str(Path(sys.executable).with_name("pyinfra"))
 
 
@@ -109,6 +153,28 @@ def test_apply_heals_what_was_stopped(province: Province) -> None:
     said = province.lienxa("apply")
     assert said.changed == {"gw1": 1, "srv1": 0, "vp01": 0, "mc01": 0, "hop1": 0, "qt01": 0}
     assert province.lienxa("verify").summary["failed"] == 0
+
+
+def test_doctor_finds_nothing_wrong_with_what_is_healthy(province: Province) -> None:
+    said = province.lienxa("doctor")
+    assert [(line["machine"], line["cause"]) for line in said.of("finding")] == []
+    assert (said.summary["findings"], said.summary["failed"], said.summary["machines"]) == (0, 0, 6)
+    spoken = province.say("doctor", SLUG, "--lab", "--machine", "vp01", "--language", "vi").out
+    assert "vp01: không thấy gì sai (mạng, thư điện tử)." in spoken
+
+
+@pytest.mark.parametrize(("where", "how", "mended", "expected"), ILLS)
+def test_doctor_names_exactly_what_was_broken(
+    province: Province, where: str, how: str, mended: str, expected: dict[str, str]
+) -> None:
+    province.on(where, "sh", "-ec", how)
+    try:
+        asked = [word for machine in expected for word in ("--machine", machine)]
+        said = province.lienxa("doctor", *asked, code=1)
+    finally:
+        province.on(where, "sh", "-ec", mended)
+    assert {line["machine"]: line["cause"] for line in said.of("finding")} == expected
+    assert len(said.of("finding")) == len(expected)
 
 
 def test_a_new_machine_changes_itself_and_the_gateway_alone(province: Province) -> None:
