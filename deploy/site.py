@@ -10,7 +10,7 @@ import roles.firewall
 import roles.mail
 import roles.mail_client
 import roles.network
-from deploy.inventory.role import Catalog, Kind, Role
+from deploy.inventory.role import DESKS, Catalog, Kind, Role
 
 ROLES: dict[str, Role] = {
     role.name: role
@@ -40,6 +40,13 @@ USED_AT_DESKS = ("mail client",)
 """Of these services those whose role a desk has; the others are offered by a server or the gateway."""
 
 CATALOG = Catalog(ROLES, KINDS, SERVICES)
+
+
+def packages_of_desks() -> tuple[str, ...]:
+    """Those of every role that some desk may have, for one lab image that fits all of them."""
+    roles = (role for kind in sorted(DESKS) for role in CATALOG.of(kind, USED_AT_DESKS))
+    return tuple(dict.fromkeys(package for role in roles for package in role.packages))
+
 
 if "__name__" not in globals():
     # Executed by `pyinfra @lienxa/COMMUNE deploy/site.py` rather than imported: pyinfra gives a deploy file no name.

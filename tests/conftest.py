@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-SHARED_LABS = frozenset({"small_lab", "model_lab"})
+SHARED_LABS = frozenset({"commune", "model_lab", "small_lab"})
 ALONE = ("unit",)
 """Folders whose tests have nothing in common."""
 

@@ -12,10 +12,9 @@ from deploy.cli.options import commune_argument, commune_folder, inventories_opt
 from deploy.cli.troubles import troubles
 from deploy.inventory.loading import load
 from deploy.inventory.resolve import resolve
-from deploy.inventory.role import DESKS
 from deploy.lab import lab as labs
 from deploy.report.json_lines import JsonLines
-from deploy.site import CATALOG, USED_AT_DESKS
+from deploy.site import CATALOG, packages_of_desks
 
 
 @click.group()
@@ -43,7 +42,7 @@ def up(commune: str, debian: str | None, prepared: bool, inventories: Path) -> N
     commune_folder(inventories, commune)
     with troubles():
         site = resolve(load(inventories, CATALOG), commune).site
-        labs.up(site, debian=debian, at_desks=_packages_of_desks() if prepared else (), listener=_say)
+        labs.up(site, debian=debian, at_desks=packages_of_desks() if prepared else (), listener=_say)
     _say("", f"the lab of {commune} is up. Next: lienxa apply {commune} --lab")
 
 
@@ -89,11 +88,6 @@ def status_(commune: str, as_json: bool) -> None:
             click.echo(f"{machine.machine:12} {machine.state:10} {machine.image}")
     if not found:
         _say("", f"the lab of {commune} is down; lienxa lab up {commune}")
-
-
-def _packages_of_desks() -> tuple[str, ...]:
-    """Of every role that some desk may have: one image for all of them."""
-    return tuple(package for kind in DESKS for role in CATALOG.of(kind, USED_AT_DESKS) for package in role.packages)
 
 
 def _say(machine: str, sentence: str) -> None:

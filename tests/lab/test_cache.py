@@ -28,13 +28,13 @@ PROVINCE = Path(__file__).parents[2] / "inventories" / "province.yaml"
 COMMUNE = """\
 commune: {name: Xã Kho, slug: xa-kho, code: "00000", prefix: 10.52.8.0/22}
 zones:
-  office:     {vlan: 20}
+  server:     {vlan: 10}
   wireless:   {vlan: 50, guest: true}
 uplinks:
   - {name: fibre, interface: wan0}
 machines:
   gw1:  {kind: gateway, ports: {wan0: uplink, lan0: trunk}}
-  vp01: {kind: office, zone: office, mac: "52:54:00:00:08:20"}
+  srv1: {kind: server, zone: server, mac: "52:54:00:00:08:20"}
   kh01: {kind: unmanaged, zone: wireless, mac: "52:54:00:00:08:50", what: phone}
 """
 NOWHERE = "http://127.0.0.1:9"
@@ -121,14 +121,14 @@ def test_its_checks_are_green_and_guests_are_refused(small: Small) -> None:
     assert said[-1]["failed"] == said[-1]["skipped"] == 0
     sentences = {line["sentence"] for line in said if line["event"] == "check"}
     assert any(line.startswith("kh01 is refused package cache of gw1") for line in sentences)
-    assert any(line.startswith("vp01 reaches package cache of gw1") for line in sentences)
+    assert any(line.startswith("srv1 reaches package cache of gw1") for line in sentences)
 
 
 def test_a_cache_that_is_away_costs_nothing(small: Small) -> None:
     ask = ["/usr/local/lib/lienxa/package-proxy", "http://mirror.invalid/"]
-    assert lab.run_in(SLUG, "vp01", ask, check=True).stdout.strip().endswith(":3128/")
+    assert lab.run_in(SLUG, "srv1", ask, check=True).stdout.strip().endswith(":3128/")
     lab.run_in(SLUG, "gw1", ["systemctl", "stop", "squid"], check=True)
-    assert lab.run_in(SLUG, "vp01", ask, check=True).stdout.strip() == "DIRECT"
+    assert lab.run_in(SLUG, "srv1", ask, check=True).stdout.strip() == "DIRECT"
     lab.run_in(SLUG, "gw1", ["systemctl", "start", "squid"], check=True)
 
 

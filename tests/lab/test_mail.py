@@ -124,7 +124,7 @@ def desks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desks]:
     province.file.write_text(province.file.read_text().rstrip("\n") + f"\n{SMALL}")
     lab.down(SLUG)
     try:
-        province.say("lab", "up", SLUG, "--debian", DEBIAN)
+        province.say("lab", "up", SLUG, "--debian", DEBIAN, "--prepared")
         yield Desks(province)
     finally:
         lab.down(SLUG)
@@ -441,7 +441,7 @@ def test_the_mailboxes_may_be_the_province_s_instead(desks: Desks) -> None:
     file = desks.province.folder / "province.yaml"
     file.write_text(file.read_text().replace("upstream:\n", f"upstream:\n  mail: {PROVINCE_MAIL}\n"))
     # tinh becomes the province's servers; the commune's machines stay as they are.
-    desks.province.say("lab", "up", SLUG, "--debian", DEBIAN)
+    desks.province.say("lab", "up", SLUG, "--debian", DEBIAN, "--prepared")
     said = desks.province.lienxa("apply")
     assert (said.summary["failed"], said.summary["unreachable"]) == (0, 0)
     serving = "systemctl is-active postfix dovecot rspamd nginx fail2ban || true"

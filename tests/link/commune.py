@@ -27,7 +27,7 @@ from deploy.lab.keys import facts
 from deploy.lab.lab import access as lab_access
 from deploy.lab.lab import run_in
 from deploy.lab.rehearsal import rehearse
-from deploy.site import CATALOG
+from deploy.site import CATALOG, packages_of_desks
 
 INVENTORIES = Path(__file__).parents[2] / "inventories"
 _LAPTOP = str(Path(__file__).with_name("laptop.py"))
@@ -97,7 +97,7 @@ def in_lab(
     site = resolve(load(copy, CATALOG), slug).site
     lab.down(slug)
     try:
-        lab.up(site)
+        lab.up(site, at_desks=packages_of_desks())
         yield Commune(copy, slug, rehearse(site, facts(slug)))
     finally:
         lab.down(slug)
