@@ -74,7 +74,7 @@ def portal_files(site: Site) -> tuple[File, ...]:
         File("/etc/sysctl.d/10-portal.conf", "net.ipv4.ip_nonlocal_bind = 1\n"),
         File("/etc/nginx/conf.d/province.conf", _filled_in((ours / "nginx.conf").read_text(), site)),
         File("/etc/systemd/system/lienxa-province.service", (ours / "province.service").read_text()),
-        File("/var/lib/lienxa-lab/first-boot.d/tinh-province", (ours / "first-boot").read_text(), 0o755),
+        File("/var/lib/lienxa-lab/first-boot.d/tinh-portal", (ours / "first-boot").read_text(), 0o755),
         File(COMMAND, (ours / "province").read_text(), 0o755),
     )
 
