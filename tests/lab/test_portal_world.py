@@ -194,6 +194,7 @@ def test_without_a_certificate_nobody_gets_in(world: World) -> None:
         ("old", "Chứng thư số của bạn không do tổ chức được tin cậy cấp."),
         ("stranger", "Chứng thư số của bạn không do tổ chức được tin cậy cấp."),
     ],
+    ids=lambda value: value if value.isascii() else "",
 )
 def test_a_wrong_certificate_is_refused_in_vietnamese(world: World, kind: str, why: str) -> None:
     page = world.curl(f"{LOGIN}/dang-nhap", kind=kind)
@@ -270,6 +271,7 @@ def overwritten(pdf: bytes) -> bytes:
         ("stranger", "untrusted", "không do tổ chức được tin cậy cấp"),
         ("old", "untrusted", "không do tổ chức được tin cậy cấp"),
     ],
+    ids=lambda value: value if value.isascii() else "",
 )
 def test_a_signer_who_may_not_is_refused(world: World, kind: str, reason: str, why: str) -> None:
     refused(world, world.signed(kind), reason, why)
