@@ -54,3 +54,5 @@ lock:
 		--no-header deploy/kit/runtime.in -o deploy/kit/runtime.lock
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header tests/bench/requirements.in -o tests/bench/requirements.lock
+	.venv/bin/uv pip compile -q --universal --python-version 3.13 --generate-hashes --no-emit-index-url \
+		--no-header deploy/lab/tinh.in -o deploy/lab/tinh.lock

@@ -134,7 +134,7 @@ def runtime(python: str, arch: str, cache: Path) -> Archive:
     if not path.exists():
         with tempfile.TemporaryDirectory(prefix="lienxa-kit-") as scratch:
             target = Path(scratch) / "runtime"
-            _install(requirements, python, arch, target)
+            install(requirements, python, arch, target)
             _write(
                 path, _tar((file, file.relative_to(target)) for file in _files(target) if _is_needed(file, target))
             )
@@ -192,7 +192,11 @@ def needed(lock: str) -> str:
     return "\n".join(kept) + "\n"
 
 
-def _install(requirements: str, python: str, arch: str, target: Path) -> None:
+def install(requirements: str, python: str, arch: str, target: Path) -> None:
+    """Lay the packages of a lock (its text, hashes and all) into the folder `target`, for that Python and machine.
+
+    KitError when the package index does not give them.
+    """
     lock = target.parent / "requirements.txt"
     lock.write_text(requirements, encoding="utf-8")
     command = [

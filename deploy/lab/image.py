@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
+from deploy.fleet.kit import KitError, install
 from deploy.fleet.package_cache import ensure_cache
 from deploy.lab.laptop import LABEL, LabError, as_root, cache_dir, locked, run
 
@@ -27,6 +30,7 @@ _TINH = (
     "dovecot-imapd",
     "knot",
     "libsasl2-modules",
+    "nginx",
     "postfix",
     "python3-dkim",
     "rspamd",
@@ -34,6 +38,9 @@ _TINH = (
     "tcpdump",
     "unbound",
 )
+
+PYTHON_PACKAGES = "/usr/lib/lienxa-lab/python"
+"""Where an image has the Python packages that Debian has not."""
 
 # Without man pages and fsync: what nobody reads in a lab and what makes dpkg slow there.
 _DPKG = ("force-unsafe-io", "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/info/*")
@@ -65,6 +72,8 @@ class Recipe:
     """Path, content and mode of what is ours."""
     dpkg: tuple[str, ...] = _DPKG
     finish: str = _FINISH
+    python: str = ""
+    """The lock of Python packages that Debian has not, with hashes; for Debian 13's Python."""
 
     @property
     def key(self) -> str:
@@ -84,7 +93,8 @@ def desk_image(release: str, packages: Sequence[str], listener: Listener = lambd
 
 def tinh_image(listener: Listener = lambda machine, message: None) -> str:
     """Name of the image of `tinh`, the province's stand-in."""
-    return _image(_recipe("tinh", "13", (*_INSTALLED, *_TINH)), listener)
+    lock = (files("deploy.lab") / "tinh.lock").read_text()
+    return _image(replace(_recipe("tinh", "13", (*_INSTALLED, *_TINH)), python=lock), listener)
 
 
 def image_with(
@@ -160,8 +170,8 @@ def _make(recipe: Recipe, archive: Path) -> None:
         left.unlink()
     part = archive.with_suffix(".part")
     proxy = f"http_proxy=http://127.0.0.1:{ensure_cache()}"
-    command = as_root(["env", proxy, "mmdebstrap", *_arguments(recipe)])
-    with part.open("wb") as target:
+    with tempfile.TemporaryDirectory(prefix="lienxa-image-") as scratch, part.open("wb") as target:
+        command = as_root(["env", proxy, "mmdebstrap", *_arguments(recipe, _python_hooks(recipe, Path(scratch)))])
         try:
             packing = subprocess.Popen(["zstd", "-q", "-1", "-T2", "-c"], stdin=subprocess.PIPE, stdout=target)
             done = subprocess.run(command, stdout=packing.stdin, stderr=subprocess.PIPE, check=False)
@@ -176,13 +186,27 @@ def _make(recipe: Recipe, archive: Path) -> None:
     part.rename(archive)
 
 
+def _python_hooks(recipe: Recipe, scratch: Path) -> list[str]:
+    """Snippets that copy the Python packages below `$1` and compile them; none where the recipe has none."""
+    if not recipe.python:
+        return []
+    try:
+        install(recipe.python, "3.13", platform.machine(), scratch / "python")
+    except KitError as error:
+        raise LabError(str(error)) from error
+    return [
+        f'mkdir -p "$1{PYTHON_PACKAGES}" && cp -r "{scratch}/python/." "$1{PYTHON_PACKAGES}/"',
+        f'chroot "$1" python3 -m compileall -q {PYTHON_PACKAGES}',
+    ]
+
+
 def _errors(said: str) -> str:
     """The last lines that say something: mmdebstrap ends with its cleaning up."""
     telling = [line for line in said.splitlines() if line.startswith(("E:", "W:", "Err:"))]
     return " / ".join((telling or said.splitlines())[-4:])
 
 
-def _arguments(recipe: Recipe) -> list[str]:
+def _arguments(recipe: Recipe, hooks: Sequence[str]) -> list[str]:
     return [
         "--variant=important",
         "--mode=root",
@@ -191,6 +215,7 @@ def _arguments(recipe: Recipe) -> list[str]:
         *(f"--dpkgopt={line}" for line in recipe.dpkg),
         f"--include={','.join(recipe.packages)}",
         *(f"--customize-hook={_write_hook(*file)}" for file in recipe.files),
+        *(f"--customize-hook={hook}" for hook in hooks),
         f"--customize-hook={recipe.finish}",
         recipe.suite,
         "-",

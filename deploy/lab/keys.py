@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
-from deploy.inventory.certificates import make_authority, make_certificate, make_dkim_key
+from deploy.inventory.certificates import anchor_of, make_authority, make_certificate, make_dkim_key
 from deploy.lab.laptop import run, state_dir, write_private
+from deploy.lab.province.issuing import make_authorities
 from deploy.lab.rehearsal import LabFacts
 
 _ED25519 = 15
@@ -65,6 +67,24 @@ def world_certificate(slug: str, names: tuple[str, ...]) -> str:
     if not made.exists():
         write_private(made, make_certificate(names, world_authority(slug).read_text()))
     return made.read_text()
+
+
+def province_authorities(slug: str, domain: str) -> dict[str, str]:
+    """The lab's authorities of the province with that domain, as `make_authorities` names them, with their keys."""
+    made = state_dir(slug) / f"province-{domain}.json"
+    if not made.exists():
+        write_private(made, json.dumps(make_authorities(domain)))
+    known: dict[str, str] = json.loads(made.read_text())
+    return known
+
+
+def province_anchors(slug: str, domain: str) -> dict[str, str]:
+    """Whom this lab's machines have to believe in where the inventory names the province's own anchors; PEM by name.
+
+    `root-g1` (the old one, which ends soon), `root-g2`, and `ca-g1` and `ca-g2`, which stand below them.
+    """
+    made = province_authorities(slug, domain)
+    return {name: anchor_of(text) for name, text in made.items() if not name.endswith(".crl")}
 
 
 def root_ds(slug: str) -> str:

@@ -15,7 +15,7 @@ LAPTOP = "laptop"
 INTERNET = IPv4Address("198.51.100.1")
 """Stands for the Internet: a web server that answers with the address its client came from. `www.example.vn`."""
 PORTAL = IPv4Address("198.51.100.2")
-"""`portal.<province>.gov.vn`, the same web server."""
+"""`portal.<province>.gov.vn`, the one-stop portal: see `portal_world`."""
 ROOT_SERVER = IPv4Address("198.51.100.53")
 """The signed root of the lab's name space."""
 UPSTREAM_NAME = "www.example.vn"

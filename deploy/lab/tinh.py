@@ -1,6 +1,7 @@
 """`tinh`, the province's stand-in: what is written on it so that it routes, leases, resolves and tells the time.
 
-Where the commune has mail of its own it is the outside world of mail too: see `mail_world`.
+It is the province's portal and authority too: see `portal_world`. Where the commune has mail of its own it is the
+outside world of mail: see `mail_world`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from deploy.inventory.site import Site
 from deploy.lab.boot import File
 from deploy.lab.keys import root_ds, root_key
 from deploy.lab.mail_world import addresses, mail_files, records
+from deploy.lab.portal_world import portal_addresses, portal_files, portal_records
 from deploy.lab.rehearsal import (
     BOGUS_NAME,
     INTERNET,
-    PORTAL,
     ROOT_SERVER,
     UPSTREAM_NAME,
     gateway_address,
@@ -44,10 +45,9 @@ def tinh_files(site: Site) -> tuple[File, ...]:
         File("/etc/unbound/unbound.conf.d/province.conf", _unbound(len(site.uplinks))),
         File("/etc/unbound/root.ds", f"{root_ds(site.commune.slug)}\n"),
         File("/etc/chrony/chrony.conf", _CHRONY),
-        File("/usr/lib/lienxa-lab/www", (ours / "www").read_text(), 0o755),
-        File("/etc/systemd/system/lienxa-www.service", (ours / "www.service").read_text()),
         File("/var/lib/lienxa-lab/root.pem", root_key(site.commune.slug).read_text(), 0o600),
         File("/var/lib/lienxa-lab/first-boot.d/tinh", (ours / "tinh-first-boot").read_text(), 0o755),
+        *portal_files(site),
         *mail_files(site),
     )
 
@@ -80,21 +80,20 @@ Address={gateway_address(index)}
 
 
 def _loopback(site: Site) -> str:
-    own = (INTERNET, PORTAL, ROOT_SERVER, *addresses(site))
+    own = (INTERNET, ROOT_SERVER, *portal_addresses(), *addresses(site))
     return "[Match]\nName=lo\n\n[Network]\n" + "".join(f"Address={address}/32\n" for address in own)
 
 
 def _root_zone(site: Site) -> str:
-    province = site.domain.split(".", 1)[1]
     bogus = BOGUS_NAME.split(".", 1)[1]
-    further = "".join(f"{one.name}. IN {one.type} {one.data}\n" for one in records(site))
+    published = (*portal_records(site), *records(site))
+    further = "".join(f"{one.name}. IN {one.type} {one.data}\n" for one in published)
     return f"""\
 $TTL 300
 . IN SOA a.root-servers.lab. hostmaster.lab. 1 3600 600 86400 60
 . IN NS a.root-servers.lab.
 {further}a.root-servers.lab. IN A {ROOT_SERVER}
 {UPSTREAM_NAME}. IN A {INTERNET}
-portal.{province}. IN A {PORTAL}
 {bogus}. IN NS a.root-servers.lab.
 {bogus}. IN DS {_NOBODYS_DS}
 """
