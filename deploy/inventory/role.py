@@ -98,6 +98,8 @@ class Secret:
     """Of a certificate: host names, the first one its subject. Of authority and anchor: the domains it is for."""
     ordered: bool = True
     """False: it is kept in the commune's secrets and never put into a machine's order."""
+    machines: frozenset[str] | None = None
+    """Names of the only machines whose orders hold it. None: every machine that has the role."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,11 @@ class Role:
     secrets: Callable[..., tuple[Secret, ...]] = no_secrets
     """`secrets(options, site)`: which secrets the role asks for, given its own resolved options on a machine and the
     Site. Pure. The values are the commune's (`<role>.<name>`): machines that ask for the same one get the same."""
+
+    def secrets_on(self, machine: str, options: Options, site: object) -> tuple[Secret, ...]:
+        """The secrets that this role asks for on one machine: those meant for others are left out."""
+        asked = self.secrets(options, site)
+        return tuple(secret for secret in asked if secret.machines is None or machine in secret.machines)
 
 
 @dataclass(frozen=True)
