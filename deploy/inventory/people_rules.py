@@ -16,15 +16,16 @@ DESKS = (Kind.OFFICE, Kind.COUNTER, Kind.ROOM)
 """Kinds of machines that people sign in to."""
 
 _BASE = (
-    "root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody adm tty disk kmem"
-    " dialout fax voice cdrom floppy tape sudo audio dip operator src shadow utmp video sasl plugdev staff users nogroup"
+    "root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody adm tty disk"
+    " kmem dialout fax voice cdrom floppy tape sudo audio dip operator src shadow utmp video sasl plugdev staff users"
+    " nogroup"
 )
 """Of Debian's base-passwd: accounts, and groups, for an account brings a group of its name."""
 _PACKAGES = (
-    "avahi _chrony clamav colord dnsmasq dovecot dovenull fwupd-refresh geoclue hplip input ipp-usb kvm kvm-admin"
-    " lightdm lpadmin messagebus netdev nm-openvpn ntp opendkim _apt pcscd polkitd postdrop postfix proxy pulse redis"
-    " render _rspamd rtkit saned scanner sgx sshd ssl-cert statd systemd-coredump systemd-journal systemd-network"
-    " systemd-resolve systemd-timesync tcpdump tss unbound usbmux uuidd vmail xpra"
+    "_apt _chrony _rspamd avahi clamav colord crontab debian-spamd dnsmasq dovecot dovenull fwupd-refresh geoclue"
+    " input kvm lightdm lpadmin messagebus netdev pcscd polkitd postdrop postfix pulse redis render rtkit saned"
+    " scanner sgx sshd ssl-cert statd systemd-coredump systemd-journal systemd-network systemd-resolve"
+    " systemd-timesync tcpdump tss unbound usbmux uuidd vmail xrdp"
 )
 """Of packages that machines have or may get."""
 _OURS = "lienxa lienxa-people"
