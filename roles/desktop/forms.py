@@ -8,6 +8,8 @@ from deploy.runner.hardware import Hardware
 from roles.desktop.options import Options
 
 SUITE = ("hunspell-vi", "libreoffice-calc", "libreoffice-gtk3", "libreoffice-l10n-vi", "libreoffice-writer")
+OF_RELEASE = {"12": ("fonts-liberation2",), "13": ()}
+"""What one Debian release has under another name: its `fonts-liberation` has no Vietnamese letters in 12."""
 SUITE_FULL = ("libreoffice-impress",)
 
 
@@ -18,8 +20,9 @@ def form(options: Options, hardware: Hardware) -> Literal["full", "light"]:
     return "light" if hardware.is_old else "full"
 
 
-def extra_packages(options: Options, hardware: Hardware) -> tuple[str, ...]:
-    """What is installed beside the card's packages."""
+def extra_packages(options: Options, hardware: Hardware, debian: str) -> tuple[str, ...]:
+    """What is installed beside the card's packages; `debian` is the release."""
+    found = OF_RELEASE.get(debian, ())
     if not options.suite:
-        return ()
-    return (*SUITE, *SUITE_FULL) if form(options, hardware) == "full" else SUITE
+        return found
+    return (*found, *SUITE, *SUITE_FULL) if form(options, hardware) == "full" else (*found, *SUITE)

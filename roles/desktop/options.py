@@ -14,13 +14,13 @@ class Options(BaseOptions):
 
     form: Literal["auto", "full", "light"] = Field(
         default="auto",
-        description="`light`: no Impress, windows without shadows. `auto`: light on "
-        "a machine with less than 2 GB of memory or 16 GB of disk, else full.",
+        description="`light`: no Impress, windows without shadows. "
+        "`auto`: light on a machine with less than 2 GB of memory or 16 GB of disk, else full.",
     )
     suite: bool = Field(
         default=True,
-        description="Whether LibreOffice is installed, in Vietnamese and with the page of Decree 30/2020. One that is "
-        "there already is not removed.",
+        description="Whether LibreOffice is installed, in Vietnamese and with the page of Decree 30/2020. One that "
+        "is there already is not removed.",
     )
     typing: Literal["telex", "vni"] = Field(
         default="telex",

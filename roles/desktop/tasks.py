@@ -54,7 +54,7 @@ CHECK_CUPS = "/usr/sbin/cupsd -t -c {}"
 
 def install(ctx: Context[Options]) -> None:
     """Packages."""
-    packages(ctx, *extra_packages(ctx.options, ctx.hardware))
+    packages(ctx, *extra_packages(ctx.options, ctx.hardware, ctx.debian))
 
 
 def configure(ctx: Context[Options]) -> None:

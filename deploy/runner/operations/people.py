@@ -12,7 +12,20 @@ from deploy.runner.pyinfra_api import FactBase, OperationMeta, StringCommand, ho
 
 ADMIN_GROUPS = frozenset(
     {
-        *("adm", "disk", "docker", "kmem", "kvm", "libvirt", "lpadmin", "lxd", "netdev", "operator", "root", "shadow"),
+        *(
+            "adm",
+            "disk",
+            "docker",
+            "kmem",
+            "kvm",
+            "libvirt",
+            "lpadmin",
+            "lxd",
+            "netdev",
+            "operator",
+            "root",
+            "shadow",
+        ),
         *("staff", "sudo", "systemd-journal"),
     }
 )
@@ -100,9 +113,8 @@ def _people(group: str, wanted: dict[str, str]) -> Generator[StringCommand, None
 def _wanted(group: str, login: str, comment: str, now: Person | None) -> Generator[StringCommand, None, None]:
     quoted, about = shlex.quote(login), shlex.quote(comment)
     if now is None:
-        yield StringCommand(
-            f"useradd --create-home --shell /bin/bash --comment {about} --groups {shlex.quote(group)} -- {quoted}"
-        )
+        made = f"useradd --create-home --key HOME_MODE=0700 --shell /bin/bash --comment {about}"
+        yield StringCommand(f"{made} --groups {shlex.quote(group)} -- {quoted}")
         return
     if now.uid < _FIRST_UID:
         yield _refused(login, now.uid)
