@@ -119,6 +119,11 @@ def no_secrets(options: Options, site: object) -> tuple[Secret, ...]:
     return ()
 
 
+def no_warnings(options: Options, hardware: object) -> tuple[str, ...]:
+    """The answer of a role that any machine is good for."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Role:
     """What a role is, declared once. See CONTRIBUTING for the six steps to a new one."""
@@ -137,6 +142,9 @@ class Role:
     secrets: Callable[..., tuple[Secret, ...]] = no_secrets
     """`secrets(options, site)`: which secrets the role asks for, given its own resolved options on a machine and the
     Site. Pure. The values are the commune's (`<role>.<name>`): machines that ask for the same one get the same."""
+    warnings: Callable[..., tuple[str, ...]] = no_warnings
+    """`warnings(options, hardware)`: what people should know before the role comes to a machine of that size;
+    `plan` and `apply` say it. Pure."""
 
     def secrets_on(self, machine: str, options: Options, site: object) -> tuple[Secret, ...]:
         """The secrets that this role asks for on one machine: those meant for others are left out."""

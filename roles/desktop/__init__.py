@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from deploy.inventory.role import Kept, Role, Secret, Unit
 from deploy.inventory.site import Site
+from roles.desktop.forms import warnings
 from roles.desktop.options import Options
 
 TYPING = ("fcitx5", "fcitx5-frontend-gtk3", "fcitx5-unikey")
@@ -80,4 +81,5 @@ ROLE = Role(
     keeps=(Kept("what people have in their homes", ("/home",)),),
     needs=("base",),
     secrets=secrets,
+    warnings=warnings,
 )

@@ -20,6 +20,14 @@ def form(options: Options, hardware: Hardware) -> Literal["full", "light"]:
     return "light" if hardware.is_old else "full"
 
 
+def warnings(options: Options, hardware: Hardware) -> tuple[str, ...]:
+    """What is said of a machine that is too old for the full form."""
+    if not hardware.is_old:
+        return ()
+    gets = "the full form all the same" if form(options, hardware) == "full" else "the light form"
+    return (f"an old machine ({'; '.join(hardware.shortcomings)}): it gets {gets}",)
+
+
 def extra_packages(options: Options, hardware: Hardware, debian: str) -> tuple[str, ...]:
     """What is installed beside the card's packages; `debian` is the release."""
     found = OF_RELEASE.get(debian, ())

@@ -9,13 +9,19 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
+from deploy.fleet.updates import State, Update
 from deploy.inventory.loading import load
 from deploy.inventory.resolve import Resolved, resolve
 from deploy.inventory.role import Secret
 from deploy.inventory.secrets import wanted_secrets
 from deploy.inventory.site import Site
+from deploy.journal import RoleStarted
 from deploy.order import make_orders
+from deploy.report.outcome import print_outcome
+from deploy.report.picture import Picture
+from deploy.report.summary import summary
 from deploy.runner.context import Context
 from deploy.runner.hardware import Hardware, this_machine
 from deploy.runner.operations import people as people_operations
@@ -108,6 +114,23 @@ def test_an_old_machine_s_shortcomings_in_words() -> None:
         "7.5 GB of disk, less than 16 GB",
     )
     assert NEW.shortcomings == ()
+
+
+def test_an_old_machine_is_spoken_of_and_a_new_one_is_not() -> None:
+    warnings = ROLES["desktop"].warnings
+    assert warnings(Options(), OLD) == ("an old machine (1.0 GB of memory, less than 2 GB): it gets the light form",)
+    assert warnings(Options(form="full"), OLD)[0].endswith("it gets the full form all the same")
+    assert warnings(Options(), NEW) == ()
+
+
+def test_what_is_said_of_an_old_machine_reaches_people() -> None:
+    picture = Picture(["mc01"])
+    warning = "an old machine: it gets the light form"
+    started = RoleStarted(seq=0, at="2026-11-27T00:00:00Z", role="desktop", stage="apply", warnings=(warning,))
+    picture(Update("mc01", State.RUNNING, event=started))
+    console = Console(file=io.StringIO(), width=120)
+    print_outcome(console, picture, summary("plan", "xa-mau", picture, 1))
+    assert f"! mc01: desktop: {warning}" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_machine_sold_with_two_gigabytes_is_not_old(tmp_path: Path) -> None:
