@@ -68,7 +68,7 @@ def configure(ctx: Context[Options]) -> None:
     place(ctx, AVAHI)
     if ctx.options.suite:
         place(ctx, office.TEMPLATE, content=office.template(ctx))
-        place(ctx, OFFICE_DEFAULTS, values={"template": office.TEMPLATE}, validate=CHECK_XML)
+        place(ctx, OFFICE_DEFAULTS, values={"new_document": office.TEMPLATE}, validate=CHECK_XML)
     else:
         absent(OFFICE_DEFAULTS)
 
