@@ -8,7 +8,7 @@ from deploy.runner.operations import absent, packages, place, retire_units, unit
 from deploy.runner.operations.accounts import console_password
 from deploy.runner.operations.people import people
 from deploy.runner.operations.printing import Queue, printers
-from roles.desktop import office
+from roles.desktop import greeter, office
 from roles.desktop.forms import extra_packages, form
 from roles.desktop.options import Options
 
@@ -24,6 +24,7 @@ LOCK = "/etc/X11/Xresources/lienxa-lock"
 LOCK_START = "/etc/xdg/autostart/lienxa-lock.desktop"
 LOCK_SETTINGS = "/usr/local/share/applications/xscreensaver-settings.desktop"
 WINDOWS = "/etc/xdg/xfce4/xfconf/xfce-perchannel-xml/xfwm4.xml"
+PANEL = "/etc/xdg/xfce4/panel/default.xml"
 PROGRAMS = "/etc/xdg/mimeapps.list"
 PAPER_SIZE = "/etc/papersize"
 CUPS = "/etc/cups/cupsd.conf"
@@ -36,6 +37,7 @@ OFFICE_DEFAULTS = "/usr/lib/libreoffice/share/registry/lienxa.xcd"
 OF_THE_SESSION = (
     LIGHTDM,
     GREETER,
+    greeter.CATALOGUE,
     TYPING_SESSION,
     TYPING_START,
     LOCK,
@@ -96,6 +98,12 @@ def queues(site: Site, machine: SiteMachine) -> tuple[Queue, ...]:
     return tuple(Queue(one.name, f"ipp://{one.fqdn}/ipp/print", one.zone) for one in found)
 
 
+def panel_programs(options: Options) -> tuple[str, ...]:
+    """What the panel starts with one click, by the names of the programs' own entries."""
+    office_programs = ("libreoffice-writer", "libreoffice-calc") if options.suite else ()
+    return ("thunar", "chromium", "firefox-esr", *office_programs)
+
+
 def _people(ctx: Context[Options]) -> None:
     here = [person for person in ctx.site.people if ctx.machine.name in person.machines]
     people(PEOPLE, {person.login: person.name for person in here})
@@ -106,10 +114,12 @@ def _people(ctx: Context[Options]) -> None:
 def _session(ctx: Context[Options]) -> None:
     place(ctx, LIGHTDM)
     place(ctx, GREETER)
+    place(ctx, greeter.CATALOGUE, content=greeter.catalogue())
     place(ctx, LOCK)
     place(ctx, LOCK_START)
     place(ctx, LOCK_SETTINGS)
     place(ctx, PROGRAMS)
+    place(ctx, PANEL, values={"programs": panel_programs(ctx.options)}, validate=CHECK_XML)
     if form(ctx.options, ctx.hardware) == "light":
         place(ctx, WINDOWS, validate=CHECK_XML)
     else:

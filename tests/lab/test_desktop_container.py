@@ -62,13 +62,13 @@ class Desk:
         assert not check or done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def run(self, action: str = "apply") -> list[Event]:
+    def run(self, action: str = "apply", *, retired: bool = False) -> list[Event]:
         self.count += 1
         order = Order(
             machine=MACHINE,
             site=self.site,
-            roles=(RoleOrder(name=ROLE.name, options=self.options),),
-            secrets=self.secrets,
+            roles=() if retired else (RoleOrder(name=ROLE.name, options=self.options),),
+            secrets={} if retired else self.secrets,
         )
         run = f"run-{self.count:03}"
         request = Request(run=run, action=action, order=order, by="an@may")  # type: ignore[arg-type]
@@ -232,6 +232,15 @@ def test_usb_storage_is_refused_where_the_inventory_says_so(desk: Desk) -> None:
     desk.run()
 
 
+def test_a_desk_that_is_retired_lets_nobody_in_and_keeps_what_people_have(desk: Desk) -> None:
+    desk.sh(f"echo quan trọng >/home/{ALSO_HERE.login}/viec.txt")
+    assert _ended(desk.run(retired=True)).status == "done"
+    assert desk.sh("systemctl is-active lightdm cups avahi-daemon || :").split() == ["inactive"] * 3
+    for person in (HERE, ALSO_HERE):
+        assert desk.sh(f"getent shadow {person.login} | cut -d: -f8").strip() == "1"
+    assert desk.sh(f"cat /home/{ALSO_HERE.login}/viec.txt").strip() == "quan trọng"
+
+
 _SCREEN = """
 cat >/usr/local/bin/screen <<'END'
 #!/bin/sh
@@ -240,17 +249,17 @@ while [ $# -gt 0 ]; do [ "$1" = -auth ] && auth=$2; shift; done
 exec Xvfb "$display" -screen 0 1280x800x24 -nolisten tcp -auth "$auth"
 END
 chmod 755 /usr/local/bin/screen
-printf '[LightDM]\nlogind-check-graphical=false\n[Seat:*]\nxserver-command=/usr/local/bin/screen\n' \
+printf '[LightDM]\\nlogind-check-graphical=false\\n[Seat:*]\\nxserver-command=/usr/local/bin/screen\\n' \
     >/etc/lightdm/lightdm.conf.d/99-test.conf
 # A container has no virtual terminals for logind.
-printf 'XDG_VTNR DEFAULT= OVERRIDE=\n' >/etc/security/no-vt.conf
+printf 'XDG_VTNR DEFAULT= OVERRIDE=\\n' >/etc/security/no-vt.conf
 sed -i '0,/^session/s||session required pam_env.so conffile=/etc/security/no-vt.conf\\n&|' /etc/pam.d/lightdm
 systemctl restart lightdm
 """
 _IN_SESSION = """#!/bin/sh
 user=%s
 cd /tmp
-exec runuser -u "$user" -- env $(tr '\0' '\n' <"/proc/$(pgrep -u "$user" -x xfce4-session)/environ" |
+exec runuser -u "$user" -- env $(tr '\\0' '\\n' <"/proc/$(pgrep -u "$user" -x xfce4-session)/environ" |
     grep -E '^(DISPLAY|XAUTHORITY|LANG|GTK_IM_MODULE|XMODIFIERS|DBUS_[A-Z_]*|HOME|XDG_[A-Z_]*)=') "$@"
 """
 _TYPE = """

@@ -11,6 +11,7 @@ from render_sites import SITES
 from rendering import context, rendered
 
 from roles.desktop import office, tasks
+from roles.desktop.options import Options
 
 
 def text(path: str, values: dict[str, object] | None = None, **options: object) -> str:
@@ -70,3 +71,16 @@ def test_office_begins_with_the_template() -> None:
 def test_windows_of_the_light_form_have_no_shadows() -> None:
     found = ElementTree.fromstring(text(tasks.WINDOWS))
     assert [one.get("value") for one in found.iter("property") if one.get("name") == "use_compositing"] == ["false"]
+
+
+@pytest.mark.parametrize("suite", [True, False])
+def test_the_panel_has_what_is_installed(suite: bool) -> None:
+    programs = tasks.panel_programs(Options(suite=suite))
+    found = ElementTree.fromstring(text(tasks.PANEL, {"programs": programs}))
+    assert [one.get("value") for one in found.iter("value") if one.get("type") == "string"] == [
+        f"{program}.desktop" for program in programs
+    ]
+    (ids,) = (one for one in found.iter("property") if one.get("name") == "plugin-ids")
+    plugins = {one.get("name") for one in found.iter("property")}
+    assert {f"plugin-{one.get('value')}" for one in ids} <= plugins
+    assert ("libreoffice-writer" in programs) is suite

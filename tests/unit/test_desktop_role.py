@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gettext
 import io
 import zipfile
 from pathlib import Path
@@ -29,7 +30,7 @@ from deploy.runner.operations import printing
 from deploy.runner.operations.people import PeopleFact, PeopleState, Person
 from deploy.runner.operations.printing import DRIVERLESS, Queue, Queues, QueuesFact
 from deploy.site import CATALOG, ROLES
-from roles.desktop import office
+from roles.desktop import greeter, office
 from roles.desktop.forms import SUITE, SUITE_FULL, extra_packages, form
 from roles.desktop.options import Options
 from roles.desktop.tasks import queues
@@ -238,3 +239,10 @@ def test_the_template_is_the_same_each_time_and_a_whole_opendocument(site: Site)
 def test_the_template_has_the_size_of_the_options(site: Site, size: int) -> None:
     with zipfile.ZipFile(io.BytesIO(office.template(context(site, font_size=size)))) as archive:
         assert f'fo:font-size="{size}pt"' in archive.read("styles.xml").decode()
+
+
+def test_the_greeter_s_words_are_read_by_gettext() -> None:
+    found = gettext.GNUTranslations(io.BytesIO(greeter.catalogue()))
+    assert found.gettext("Log In") == "Đăng nhập"
+    assert {word: found.gettext(word) for word in greeter.WORDS} == greeter.WORDS
+    assert greeter.catalogue() == greeter.catalogue()
