@@ -41,6 +41,8 @@ class RoleStarted(_Event):
     role: str
     stage: Literal["apply", "retire", "check", "diagnose"]
     total: int | None = None
+    warnings: tuple[str, ...] = ()
+    """What people should know of this role on this machine, in whole sentences."""
 
 
 class OperationError(Frozen):

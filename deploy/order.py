@@ -111,7 +111,7 @@ def _order(
 ) -> Order:
     secrets = {}
     for role in machine.roles:
-        for secret in catalog.roles[role].secrets(options[role], site):
+        for secret in catalog.roles[role].secrets_on(machine.name, options[role], site):
             if not secret.ordered:
                 continue
             secrets[f"{role}.{secret.name}"] = secrets_for(machine.name, role, secret)

@@ -6,6 +6,7 @@ from importlib import import_module
 
 import roles.base
 import roles.cache
+import roles.desktop
 import roles.firewall
 import roles.mail
 import roles.mail_client
@@ -21,15 +22,16 @@ ROLES: dict[str, Role] = {
         roles.cache.ROLE,
         roles.mail.ROLE,
         roles.mail_client.ROLE,
+        roles.desktop.ROLE,
     )
 }
 
 KINDS: dict[Kind, tuple[str, ...]] = {
     Kind.GATEWAY: ("base", "network"),
     Kind.SERVER: ("base", "firewall"),
-    Kind.OFFICE: ("base", "firewall"),
-    Kind.COUNTER: ("base", "firewall"),
-    Kind.ROOM: ("base", "firewall"),
+    Kind.OFFICE: ("base", "firewall", "desktop"),
+    Kind.COUNTER: ("base", "firewall", "desktop"),
+    Kind.ROOM: ("base", "firewall", "desktop"),
     Kind.UNMANAGED: (),
 }
 

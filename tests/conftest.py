@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# A test never fails on a clock: machines are busy.
+settings.register_profile("lienxa", deadline=None)
+settings.load_profile("lienxa")
 
 SHARED_LABS = frozenset({"commune", "model_lab", "small_lab"})
 ALONE = ("unit",)

@@ -17,6 +17,7 @@ from deploy.inventory.addresses import (
 from deploy.inventory.mail_rules import check_mail_domain
 from deploy.inventory.merge import BadOptions, Layer, check_layer, role_options
 from deploy.inventory.models import AddressesFile, CommuneFile, ProvinceFile, ZoneWritten
+from deploy.inventory.people_rules import check_support_login
 from deploy.inventory.problems import BadInventory, Problem, allowed
 from deploy.inventory.role import Catalog, Kind, Options, Purpose, Role
 from deploy.inventory.rules import Draft, check_commune, check_province, check_together
@@ -94,6 +95,7 @@ def load(folder: Path, catalog: Catalog) -> Inventory:
     reading.problems += check_together(reserved, drafts)
     if province:
         reading.problems += [each for one in drafts for each in check_mail_domain(one, province[0].province.domain)]
+        reading.problems += [each for one in drafts for each in check_support_login(one, province[0].support.user)]
     inventory = reading.finish(province)
     if inventory is None or reading.problems:
         raise BadInventory(reading.problems)

@@ -379,6 +379,11 @@ class PersonWritten(Written):
         None, pattern=r"^\+?[0-9][0-9 .-]{2,19}$", description="Telephone at work, quoted, as it is to be read."
     )
     quota: Size | None = Field(None, description="Most that the mailbox holds: 5GiB. Default: `services.mail.quota`.")
+    machines: tuple[str, ...] = Field(
+        (),
+        description="Machines that this person signs in to, of kind office, counter or room; the password is the "
+        "secret desktop.password_<login>.",
+    )
 
 
 class CommuneFile(Written):

@@ -249,6 +249,6 @@ machines:
 services:
   mail: {{mode: province}}
 
-# - {{name: Nguyễn Văn Mẫu, login: mau.nv, mailbox: true}}
+# - {{name: Nguyễn Văn Mẫu, login: mau.nv, mailbox: true, machines: [vp01]}}   # signs in at vp01
 people: []
 """

@@ -80,6 +80,7 @@ def resolve(inventory: Inventory, slug: str) -> Resolved:
                 title=person.title,
                 department=person.department,
                 phone=person.phone,
+                machines=person.machines,
             )
             for person in written.people
         ),

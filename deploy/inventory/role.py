@@ -102,6 +102,8 @@ class Secret:
     """Of a certificate: host names, the first one its subject. Of authority and anchor: the domains it is for."""
     ordered: bool = True
     """False: it is kept in the commune's secrets and never put into a machine's order."""
+    machines: frozenset[str] | None = None
+    """Names of the only machines whose orders hold it. None: every machine that has the role."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,11 @@ class Kept:
 
 def no_secrets(options: Options, site: object) -> tuple[Secret, ...]:
     """The answer of a role that asks for none."""
+    return ()
+
+
+def no_warnings(options: Options, hardware: object) -> tuple[str, ...]:
+    """The answer of a role that any machine is good for."""
     return ()
 
 
@@ -139,6 +146,14 @@ class Role:
     secrets: Callable[..., tuple[Secret, ...]] = no_secrets
     """`secrets(options, site)`: which secrets the role asks for, given its own resolved options on a machine and the
     Site. Pure. The values are the commune's (`<role>.<name>`): machines that ask for the same one get the same."""
+    warnings: Callable[..., tuple[str, ...]] = no_warnings
+    """`warnings(options, hardware)`: what people should know before the role comes to a machine of that size;
+    `plan` and `apply` say it. Pure."""
+
+    def secrets_on(self, machine: str, options: Options, site: object) -> tuple[Secret, ...]:
+        """The secrets that this role asks for on one machine: those meant for others are left out."""
+        asked = self.secrets(options, site)
+        return tuple(secret for secret in asked if secret.machines is None or machine in secret.machines)
 
 
 @dataclass(frozen=True)

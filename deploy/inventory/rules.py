@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from deploy.inventory.mail_rules import check_mail
 from deploy.inventory.models import CommuneFile, MachineWritten, ProvinceFile, UplinkWritten
+from deploy.inventory.people_rules import check_people
 from deploy.inventory.problems import Problem, allowed
 from deploy.inventory.role import Kind, Purpose
 from deploy.inventory.sentences import Place
@@ -340,7 +341,7 @@ def _packages(draft: Draft) -> Iterator[Problem]:
         yield draft.problem(at, message)
 
 
-def _people(draft: Draft) -> Iterator[Problem]:
+def _logins(draft: Draft) -> Iterator[Problem]:
     people = dict(zip(draft.listed("people"), draft.file.people, strict=True))
     logins = ((("people", i, "login"), f"login '{person.login}'", person.login) for i, person in people.items())
     yield from _twice(draft, logins, lambda path: people[int(path[1])].name)
@@ -371,5 +372,6 @@ RULES: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     _uplinks,
     check_mail,
     _packages,
-    _people,
+    _logins,
+    check_people,
 )

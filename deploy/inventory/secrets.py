@@ -144,7 +144,7 @@ def wanted_secrets(site: Site, options: Mapping[str, Mapping[str, Options]], cat
     wanted: dict[str, Secret] = {}
     for machine in site.machines:
         for role in machine.roles:
-            for secret in catalog.roles[role].secrets(options[machine.name][role], site):
+            for secret in catalog.roles[role].secrets_on(machine.name, options[machine.name][role], site):
                 wanted.setdefault(f"{role}.{secret.name}", secret)
     return wanted
 

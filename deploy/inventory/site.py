@@ -116,6 +116,8 @@ class SitePerson(Frozen):
     title: str | None = None
     department: str | None = None
     phone: str | None = None
+    machines: tuple[str, ...] = ()
+    """Names of the machines that this person signs in to."""
 
 
 class SiteMailbox(Frozen):

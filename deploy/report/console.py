@@ -155,8 +155,8 @@ def label(state: State) -> str:
 
 def _event_line(update: Update) -> str:
     match update.event:
-        case RoleStarted(role=role, stage=stage, total=total):
-            return f"{role}: {stage}{f', {total} to do' if total else ''}"
+        case RoleStarted(role=role, stage=stage, total=total, warnings=warnings):
+            return "; ".join([f"{role}: {stage}{f', {total} to do' if total else ''}", *warnings])
         case OperationEnded() as operation if operation.status != "unchanged":
             reason = f": {operation.error.message}" if operation.error else ""
             return f"{operation.role}: {operation.name}: {operation.status.replace('_', ' ')}{reason}"

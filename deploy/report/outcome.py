@@ -35,6 +35,9 @@ def print_outcome(console: Console, picture: Picture, line: Mapping[str, Any], n
         _print_failures(console, machine)
     console.print(_checks_table(picture) if line["verb"] == "verify" else _operations_table(picture))
     _print_skipped(console, picture)
+    for machine in picture.machines.values():
+        for warning in machine.warnings:
+            _line(console, 0, f"! {machine.name}: {warning}", "yellow")
     for note in notes:
         _line(console, 0, f"Note: {note}", "dim")
     good = not (line["failed"] or line["unreachable"] or line["held_back"])

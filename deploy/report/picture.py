@@ -31,6 +31,9 @@ class MachineRun:
     findings: list[Finding] = field(default_factory=list)
     guards: list[GuardEvent] = field(default_factory=list)
 
+    warnings: list[str] = field(default_factory=list)
+    """What people should know of this machine, each with its role in front."""
+
     @property
     def total(self) -> int | None:
         """Operations or checks to come in the whole run, where the runner knew."""
@@ -82,6 +85,7 @@ class MachineRun:
                 self._starts(event)
             case RoleStarted():
                 self.role, self.stage, self.sentence = event.role, event.stage, ""
+                self.warnings += [f"{event.role}: {warning}" for warning in event.warnings]
             case OperationEnded():
                 self.role, self.sentence = event.role, event.name
                 self.operations.append(event)
@@ -100,7 +104,8 @@ class MachineRun:
     def _starts(self, event: RunStarted) -> None:
         """A second one comes when the machine was started again in mid-run: it does the whole order once more."""
         self.changed_before = self.changed
-        self.operations, self.checks, self.findings, self.ended = [], [], [], None
+        self.operations, self.checks, self.findings, self.warnings = [], [], [], []
+        self.ended = None
         self.started = event
 
 

@@ -12,6 +12,7 @@ from typing_extensions import TypeVar
 from deploy.inventory.role import Options, Role
 from deploy.inventory.site import Site, SiteMachine
 from deploy.order import Order
+from deploy.runner.hardware import Hardware, this_machine
 
 OptionsT = TypeVar("OptionsT", bound=Options, default=Any)
 
@@ -30,6 +31,8 @@ class Context(Generic[OptionsT]):
     """Whether this is a rehearsal in containers."""
     debian: str = "13"
     """The machine's Debian release, `12` or `13`: for what is configured differently in each."""
+    hardware: Hardware = field(default_factory=Hardware)
+    """How much memory and disk the machine has: for what an old one is spared."""
 
 
 def contexts_of(
@@ -49,6 +52,7 @@ def contexts_of(
             secrets=_short_names(order.secrets, entry.name),
             lab=lab,
             debian=debian,
+            hardware=this_machine(),
         )
         for entry in order.roles
     )

@@ -107,10 +107,14 @@ class JournalWriter:
         )
 
     def role_started(
-        self, role: str, stage: Literal["apply", "retire", "check", "diagnose"], total: int | None = None
+        self,
+        role: str,
+        stage: Literal["apply", "retire", "check", "diagnose"],
+        total: int | None = None,
+        warnings: tuple[str, ...] = (),
     ) -> None:
         """The run turns to a role."""
-        self._append(RoleStarted(**self._stamp(), role=role, stage=stage, total=total))
+        self._append(RoleStarted(**self._stamp(), role=role, stage=stage, total=total, warnings=warnings))
 
     def operation(
         self,

@@ -244,7 +244,7 @@ class _Run:
 
     def _perform_all(self, engine: Engine, stages: tuple[Stage, ...], keeper: _StateKeeper) -> None:
         for stage in stages:
-            self._journal.role_started(stage.role, stage.what, len(stage.operations))
+            self._journal.role_started(stage.role, stage.what, len(stage.operations), stage.warnings)
             if stage.what == "retire" and not is_known(stage.role, self._source):
                 self._cannot_retire(stage)
                 continue

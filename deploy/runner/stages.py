@@ -58,6 +58,8 @@ class Stage:
     version: int
     what: Literal["apply", "retire"]
     operations: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    """What people should know of the role on this machine."""
 
 
 class PrepareError(Exception):
@@ -101,7 +103,8 @@ def is_known(role: str, source: RoleSource) -> bool:
 def _apply_role(ctx: Context[Any], source: RoleSource) -> Stage:
     tasks = source.tasks(ctx.role.name)
     steps = (tasks.install, tasks.configure, tasks.activate)
-    return Stage(ctx.role.name, ctx.role.version, "apply", _register(ctx, steps))
+    warnings = ctx.role.warnings(ctx.options, ctx.hardware)
+    return Stage(ctx.role.name, ctx.role.version, "apply", _register(ctx, steps), warnings)
 
 
 def _retire_role(order: Order, name: str, version: int, source: RoleSource, *, lab: bool) -> Stage:

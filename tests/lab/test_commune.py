@@ -74,7 +74,7 @@ def province(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Province]:
     province = province_of(tmp_path_factory.mktemp("province") / "inventories", SLUG, NAME)
     lab.down(SLUG)
     try:
-        province.say("lab", "up", SLUG)
+        province.say("lab", "up", SLUG, "--prepared")
         yield province
     finally:
         lab.down(SLUG)
@@ -183,7 +183,7 @@ def test_a_new_machine_changes_itself_and_the_gateway_alone(province: Province) 
     province.say("check", "--write")
     now = (province.folder / SLUG / "addresses.yaml").read_text()
     assert set(recorded.splitlines()) < set(now.splitlines()), "an address that was given has moved"
-    province.say("lab", "up", SLUG)
+    province.say("lab", "up", SLUG, "--prepared")
     said = province.lienxa("apply")
     counts = said.changed
     assert {name for name, count in counts.items() if count} == {"gw1", "vp02"}

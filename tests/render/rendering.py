@@ -21,7 +21,7 @@ def context(site: Site, machine: str, role: str, **options: object) -> Context:
         role=card,
         secrets={
             secret.name: f"secret of {secret.name}"
-            for secret in card.secrets(card.options.model_validate(options), site)
+            for secret in card.secrets_on(machine, card.options.model_validate(options), site)
         },
     )
 
