@@ -47,7 +47,7 @@ CATALOG = Catalog(ROLES, KINDS, SERVICES)
 def packages_of_desks() -> tuple[str, ...]:
     """Those of every role that some desk may have, for one lab image that fits all of them."""
     roles = (role for kind in sorted(DESKS) for role in CATALOG.of(kind, USED_AT_DESKS))
-    return tuple(dict.fromkeys(package for role in roles for package in role.packages))
+    return tuple(dict.fromkeys(package for role in roles for package in (*role.packages, *role.optional)))
 
 
 if "__name__" not in globals():

@@ -137,6 +137,8 @@ class Role:
     options: type[Options]
     version: int = 1
     packages: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    """Packages that come besides unless an option says otherwise."""
     units: tuple[Unit, ...] = ()
     ports: tuple[Port, ...] = ()
     keeps: tuple[Kept, ...] = ()

@@ -88,7 +88,9 @@ def machine_image(release: str, listener: Listener = lambda machine, message: No
 
 def desk_image(release: str, packages: Sequence[str], listener: Listener = lambda machine, message: None) -> str:
     """The same of a desk that comes with these packages installed."""
-    return _image(_recipe(f"desk-{release}", release, (*_INSTALLED, *_CLIENT, *packages)), listener)
+    # One program keeps the time: Debian lets no two be installed.
+    client = (name for name in _CLIENT if not (name == "systemd-timesyncd" and "chrony" in packages))
+    return _image(_recipe(f"desk-{release}", release, (*_INSTALLED, *client, *packages)), listener)
 
 
 def tinh_image(listener: Listener = lambda machine, message: None) -> str:

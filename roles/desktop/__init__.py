@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from deploy.inventory.role import Kept, Role, Secret, Unit
 from deploy.inventory.site import Site
-from roles.desktop.forms import warnings
+from roles.desktop.forms import SUITE, SUITE_FULL, warnings
 from roles.desktop.options import Options
 
 TYPING = ("fcitx5", "fcitx5-frontend-gtk3", "fcitx5-unikey")
@@ -73,6 +73,7 @@ ROLE = Role(
     summary="A light desktop in Vietnamese: sessions, typing, fonts, browsers, office suite, printers, screen lock.",
     options=Options,
     packages=tuple(sorted((*TYPING, *FONTS, *BROWSERS, *PAPER, *SESSION))),
+    optional=(*SUITE, *SUITE_FULL),
     units=(
         Unit("lightdm", "shows who may sign in"),
         Unit("cups", "prints"),
