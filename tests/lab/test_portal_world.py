@@ -305,6 +305,19 @@ def test_ocsp_knows_good_revoked_and_unknown(world: World) -> None:
         assert "WARNING" not in said, "the nonce comes back"
 
 
+def test_ocsp_answers_what_browsers_put_in_the_address(world: World) -> None:
+    world.identity("revoked")
+    said = world.sh(f"""
+cd /root
+about="-issuer ca-g2.pem -cert revoked/certificate.pem -no_nonce"
+openssl ocsp $about -reqout asked.der >/dev/null
+curl -sS "http://ocsp.{PROVINCE}/$(base64 -w0 asked.der | sed 's/+/%2B/g; s/=/%3D/g')" -o said.der
+openssl ocsp $about -respin said.der -CAfile anchors.pem -verify_other ca-g2.pem 2>&1
+""")
+    assert "Response verify OK" in said, said
+    assert "certificate.pem: revoked" in said
+
+
 def test_a_certificate_that_is_taken_back_is_revoked_from_then_on(world: World) -> None:
     made = world.ask("issue", "good", "--name", "Lê Thị Thu Hồi")
     world.run("cat >/root/taken-back.pem", made["certificate"].encode())
@@ -461,11 +474,12 @@ def test_when_revocation_cannot_be_looked_up_the_portal_says_so(world: World) ->
 
 
 def test_a_foreign_site_asks_and_what_it_got_is_known(world: World) -> None:
-    page = world.curl("https://foreign.example.vn/")
-    assert page.endswith("\n200"), page
-    assert '<p id="certificate">none</p>' in page
-    assert "window.open" in page
-    shown = world.curl("https://foreign.example.vn/", kind="good")
+    for url in ("https://foreign.example.vn/", "https://foreign.example.vn:8443/"):
+        page = world.curl(url)
+        assert page.endswith("\n200"), page
+        assert '<p id="certificate">none</p>' in page
+        assert "window.open" in page
+    shown = world.curl("https://foreign.example.vn:8443/", kind="good")
     assert f'<p id="certificate">{world.identities["good"]["serial"]}</p>' in shown
     without, shown_once = world.ask("visits", "--host", "foreign.example.vn")[-2:]
     assert (without["verified"], shown_once["verified"]) == ("NONE", "SUCCESS")

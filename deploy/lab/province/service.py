@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import fcntl
+import os
+import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
@@ -46,7 +48,9 @@ def serve() -> None:
         return [answer.body]
 
     # pyHanko asks this very server while it looks at a signature: one thread would wait for itself.
-    make_server("127.0.0.1", SERVICE_PORT, application, _Threaded, _Quiet).serve_forever()
+    server = make_server("127.0.0.1", SERVICE_PORT, application, _Threaded, _Quiet)
+    _tell_systemd()
+    server.serve_forever()
 
 
 def respond(portal: Portal, environ: dict[str, Any]) -> Answer:
@@ -66,6 +70,13 @@ def respond(portal: Portal, environ: dict[str, Any]) -> Answer:
         return NOT_FOUND
     hold("portal" if service == "login" else service, portal.state)
     return services[service]()
+
+
+def _tell_systemd() -> None:
+    """That we answer from now on (sd_notify): pyHanko takes seconds to load, and nginx waits for us."""
+    if address := os.environ.get("NOTIFY_SOCKET"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notice:
+            notice.sendto(b"READY=1", address)
 
 
 def _published(portal: Portal, path: str) -> Answer:

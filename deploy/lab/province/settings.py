@@ -15,7 +15,7 @@ SERVICE_PORT = 8700
 LOGIN_PORT = 8443
 """Of the portal's name: there a certificate of the owner's is asked for, on 443 it is not."""
 FOREIGN = "foreign.example.vn"
-"""A site that is no business of the commune's: it asks for a certificate and opens a pop-up."""
+"""A site that is no business of the commune's: it opens a pop-up, and on LOGIN_PORT asks for a certificate."""
 
 
 @dataclass(frozen=True)
