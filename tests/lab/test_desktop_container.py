@@ -156,13 +156,13 @@ def test_an_official_signs_in_and_finds_vietnamese(desk: Desk, session: str) -> 
         "XFCE",
         ALSO_HERE.login,
     ]
-    _picture(desk, session, "desktop")
 
 
 def test_telex_is_typed_into_a_text_field(desk: Desk, session: str) -> None:
     desk.sh(_TYPE.format(session=session, typed=TYPED))
     _wait(desk, "grep -q . /tmp/ghi.txt")
     assert desk.sh("cat /tmp/ghi.txt").strip() == READ
+    _picture(desk, session, "desktop")
 
 
 def test_the_screen_locks_itself(desk: Desk, session: str) -> None:

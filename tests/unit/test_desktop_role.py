@@ -233,6 +233,11 @@ def test_the_template_is_the_same_each_time_and_a_whole_opendocument(site: Site)
         parts = {name: ElementTree.fromstring(archive.read(name)) for name in office.PARTS}
     page = next(one.attrib for one in parts["styles.xml"].iter() if one.tag.endswith("page-layout-properties"))
     assert (page[f"{FO}page-width"], page[f"{FO}page-height"]) == ("210mm", "297mm")
+    assert (page[f"{FO}margin-left"], page[f"{FO}margin-right"], page[f"{FO}margin-bottom"]) == (
+        "30mm",
+        "20mm",
+        "20mm",
+    )
 
 
 @pytest.mark.parametrize("size", [13, 14])
