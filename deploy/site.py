@@ -10,6 +10,7 @@ import roles.firewall
 import roles.mail
 import roles.mail_client
 import roles.network
+import roles.signing
 from deploy.inventory.role import Catalog, Kind, Role
 
 ROLES: dict[str, Role] = {
@@ -21,14 +22,15 @@ ROLES: dict[str, Role] = {
         roles.cache.ROLE,
         roles.mail.ROLE,
         roles.mail_client.ROLE,
+        roles.signing.ROLE,
     )
 }
 
 KINDS: dict[Kind, tuple[str, ...]] = {
     Kind.GATEWAY: ("base", "network"),
     Kind.SERVER: ("base", "firewall"),
-    Kind.OFFICE: ("base", "firewall"),
-    Kind.COUNTER: ("base", "firewall"),
+    Kind.OFFICE: ("base", "firewall", "signing"),
+    Kind.COUNTER: ("base", "firewall", "signing"),
     Kind.ROOM: ("base", "firewall"),
     Kind.UNMANAGED: (),
 }

@@ -9,7 +9,8 @@ from dataclasses import asdict
 
 from deploy.inventory.mail_clients import book_name, contacts, imap_of, organ, signature_html, submission_of
 from deploy.inventory.role import TRUST_ANCHOR
-from deploy.inventory.site import Site, SiteMail
+from deploy.inventory.site import Site, SiteMachine, SiteMail
+from deploy.inventory.token_policies import authority_files, mozilla_policies
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, packages, place
 from deploy.runner.render import render
@@ -61,7 +62,7 @@ def configure(ctx: Context[Options]) -> None:
     if ctx.site.mail is not None:
         _account(ctx, ctx.site.mail)
     place(ctx, EXTENSION, content=extension(ctx))
-    written = json.dumps(policies(ctx.site, ctx.options), ensure_ascii=False, indent=2)
+    written = json.dumps(policies(ctx.site, ctx.machine, ctx.options), ensure_ascii=False, indent=2)
     place(ctx, POLICIES, content=f"{written}\n", validate=CHECK_JSON)
 
 
@@ -98,7 +99,7 @@ def extension(ctx: Context[Options]) -> bytes:
     return packed.getvalue()
 
 
-def policies(site: Site, options: Options) -> dict[str, object]:
+def policies(site: Site, machine: SiteMachine, options: Options) -> dict[str, object]:
     """What policies.json says. The extension's data go with it, so that new people need no new extension."""
     made: dict[str, object] = {
         "RequestedLocales": ["vi", "en-US"],
@@ -119,9 +120,11 @@ def policies(site: Site, options: Options) -> dict[str, object]:
     }
     if site.mail is not None:
         made["3rdparty"] = {"Extensions": {EXTENSION_ID: _people(site, site.mail)}}
-    if site.mail is not None and site.mail.mode == "local":
-        # Of the province's servers everybody's programs know the authority already.
-        made["Certificates"] = {"Install": [TRUST_ANCHOR]}
+    # Of the province's mail servers everybody's programs know the authority already.
+    own = [TRUST_ANCHOR] if site.mail is not None and site.mail.mode == "local" else []
+    made |= mozilla_policies(site, machine)
+    if trusted := [*own, *authority_files(site, machine)]:
+        made["Certificates"] = {"Install": trusted}
     return {"policies": made}
 
 

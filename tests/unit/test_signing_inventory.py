@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from authorities import Authority
 from click.testing import CliRunner
+from made_authorities import Authority
 
 from deploy.cli.group import lienxa
 from deploy.fleet.kit import KitError, content

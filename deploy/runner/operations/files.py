@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import difflib
 import shlex
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Unpack
@@ -70,6 +70,12 @@ def directory(
     return _directory(path=path, mode=mode, owner=owner, group=group, **arguments)
 
 
+def no_others(folder: str, pattern: str, keep: Iterable[str], **arguments: Unpack[Arguments]) -> OperationMeta:
+    """Make a folder have no other files of this pattern (`lienxa-*.conf`) than these, named by their whole paths."""
+    arguments.setdefault("name", f"No other {folder}/{pattern}")
+    return _no_others(folder=folder, pattern=pattern, keep=tuple(sorted(keep)), **arguments)
+
+
 @dataclass(frozen=True)
 class PathState:
     """What is at a path."""
@@ -115,6 +121,26 @@ class DirectoryFact(FactBase[PathState | None]):
     def process(self, output: list[str]) -> PathState | None:
         """Parse it."""
         return PathFact().process(output[:1])
+
+
+class FilesFact(FactBase[tuple[str, ...]]):
+    """Files and links right in a folder whose names fit a pattern of the shell."""
+
+    def command(self, folder: str, pattern: str) -> str:
+        """One shell command."""
+        return (
+            f"find {shlex.quote(folder)} -mindepth 1 -maxdepth 1 ! -type d -name {shlex.quote(pattern)} "
+            "2>/dev/null; true"
+        )
+
+    @staticmethod
+    def default() -> tuple[str, ...]:
+        """No such folder."""
+        return ()
+
+    def process(self, output: list[str]) -> tuple[str, ...]:
+        """Parse it."""
+        return tuple(sorted(output))
 
 
 _WRITE = """\
@@ -186,6 +212,13 @@ def _absent(path: str, tree: bool) -> Generator[StringCommand, None, None]:
         yield StringCommand(f"rm -r --one-file-system -- {quoted}")
     else:
         yield StringCommand(f"rmdir -- {quoted}")
+
+
+@operation()
+def _no_others(folder: str, pattern: str, keep: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+    for path in host.get_fact(FilesFact, folder=folder, pattern=pattern):
+        if path not in keep:
+            yield StringCommand(f"rm -f -- {shlex.quote(path)}")
 
 
 @operation()

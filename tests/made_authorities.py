@@ -15,7 +15,14 @@ class Authority:
     """A key and its certificate, by itself or by another one."""
 
     def __init__(
-        self, name: str, *, days: int = 1000, ca: bool = True, by: Authority | None = None, crl: str = ""
+        self,
+        name: str,
+        *,
+        days: int = 1000,
+        ca: bool = True,
+        by: Authority | None = None,
+        crl: str = "",
+        names: tuple[str, ...] = (),
     ) -> None:
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -35,6 +42,9 @@ class Authority:
         if crl:
             place = x509.DistributionPoint([x509.UniformResourceIdentifier(crl)], None, None, None)
             builder = builder.add_extension(x509.CRLDistributionPoints([place]), critical=False)
+        if names:
+            hosts = x509.SubjectAlternativeName([x509.DNSName(one) for one in names])
+            builder = builder.add_extension(hosts, critical=False)
         self.certificate = builder.sign(signer.key, hashes.SHA256())
 
     def issuing(self, name: str, *, crl: str = "") -> Authority:
