@@ -11,6 +11,7 @@ import roles.firewall
 import roles.mail
 import roles.mail_client
 import roles.network
+import roles.signing
 from deploy.inventory.role import DESKS, Catalog, Kind, Role
 
 ROLES: dict[str, Role] = {
@@ -23,14 +24,15 @@ ROLES: dict[str, Role] = {
         roles.mail.ROLE,
         roles.mail_client.ROLE,
         roles.desktop.ROLE,
+        roles.signing.ROLE,
     )
 }
 
 KINDS: dict[Kind, tuple[str, ...]] = {
     Kind.GATEWAY: ("base", "network"),
     Kind.SERVER: ("base", "firewall"),
-    Kind.OFFICE: ("base", "firewall", "desktop"),
-    Kind.COUNTER: ("base", "firewall", "desktop"),
+    Kind.OFFICE: ("base", "firewall", "desktop", "signing"),
+    Kind.COUNTER: ("base", "firewall", "desktop", "signing"),
     Kind.ROOM: ("base", "firewall", "desktop"),
     Kind.UNMANAGED: (),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -24,6 +25,8 @@ from deploy.inventory.record import plan_addresses, write_plan
 from deploy.inventory.resolve import Resolved, resolve
 from deploy.inventory.secrets import generate_missing, wanted_secrets
 from deploy.inventory.secrets_check import check_secrets
+from deploy.inventory.signing import ending
+from deploy.inventory.site import Site
 from deploy.report.exit_codes import BAD_INPUT
 from deploy.report.json_lines import JsonLines
 from deploy.report.words import count
@@ -142,23 +145,39 @@ def _print_problems(bad: BadInventory, as_json: bool) -> None:
 def _print_good(inventory: Inventory, resolved: list[Resolved], as_json: bool, *, recorded: bool) -> None:
     sites = [each.site for each in resolved]
     machines = sum(len(site.machines) for site in sites)
-    notes: dict[str, list[str]] = {}
-    for site in sites:
-        for note in site.notes:
-            notes.setdefault(note, []).append(site.commune.slug)
+    notes = _notes(inventory, sites)
     if not recorded:
         notes |= _addresses_to_record(inventory, {site.commune.slug for site in sites})
+    authorities = inventory.handed.authorities
     if as_json:
         lines = JsonLines(sys.stdout)
+        for one in authorities:
+            dates = {"begins": one.begins.isoformat(), "ends": one.ends.isoformat()}
+            lines.line({"event": "authority", "name": one.name, "sha256": one.sha256} | dates)
         for note, slugs in notes.items():
             for slug in slugs:
                 lines.line({"event": "note", "commune": slug, "text": note})
         line = {"event": "summary", "verb": "check", "communes": len(sites), "machines": machines, "problems": 0}
         lines.line(line)
         return
+    for one in authorities:
+        click.echo(f"authority {one.name}: in force from {one.begins:%Y-%m-%d} until {one.ends:%Y-%m-%d}")
     for note, slugs in notes.items():
         click.echo(f"{listed(slugs, most=3)}: note: {note}")
     click.echo(f"{count(len(sites), 'commune')}, {count(machines, 'machine')}: all is well.")
+
+
+def _notes(inventory: Inventory, sites: list[Site]) -> dict[str, list[str]]:
+    """What is worth a word, and the communes that it is about."""
+    notes = {note: [site.commune.slug for site in sites] for note in ending(inventory.handed.authorities, _now())}
+    for site in sites:
+        for note in site.notes:
+            notes.setdefault(note, []).append(site.commune.slug)
+    return notes
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _addresses_to_record(inventory: Inventory, slugs: set[str]) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ from deploy.cli.options import (
 )
 from deploy.cli.status import left_to_do
 from deploy.cli.troubles import OutOfReach, troubles
+from deploy.fleet.kit import Kits
 from deploy.fleet.links import ON_MACHINE_PROXY_PORT
 from deploy.fleet.package_cache import cache_in_use
 from deploy.fleet.ship import Job
 from deploy.fleet.updates import Listener, Update
 from deploy.fleet.waves import patience_for, run_fleet
 from deploy.inventory.record import write_plan
+from deploy.inventory.signing import ending
 from deploy.lab.lab import status as lab_status
 from deploy.order import Request
 from deploy.report.console import make_console, progress
@@ -148,10 +151,16 @@ def _run(
         rehearsed = lab and action == "apply" and not (offline or wanted or only)
         if rehearsed and exit_code(picture) == DONE:
             record_rehearsal(target, changed=line["changed"] > 0)
-    notes = not_probed(target, sent) if action == "verify" and not (machines or roles) else ()
+    notes = (*ending(target.site.authorities, datetime.now(UTC)), *_not_probed(target, action, sent, machines, roles))
     _write_reports(junit, html, target, picture)
     _print(action, picture, line, notes, as_json=as_json)
     click.get_current_context().exit(exit_code(picture))
+
+
+def _not_probed(
+    target: Target, action: Action, sent: Mapping[str, Request], machines: tuple[str, ...], roles: tuple[str, ...]
+) -> tuple[str, ...]:
+    return not_probed(target, sent) if action == "verify" and not (machines or roles) else ()
 
 
 @contextmanager
@@ -194,11 +203,12 @@ def follow(
     """Do the jobs and show them as they go; `picture` then knows how they ended."""
     # --deadline counts for a machine from when its own work begins: it may have to wait for the gateway first.
     patience = replace(patience_for(asked), deadline=deadline)
+    kits = Kits(files=target.inventory.handed.files)
     if as_json:
-        run_fleet(asked, target.access, _both(picture, JsonLines(sys.stdout)), patience=patience)
+        run_fleet(asked, target.access, _both(picture, JsonLines(sys.stdout)), kits=kits, patience=patience)
         return
     with progress(make_console(), picture) as shown:
-        run_fleet(asked, target.access, _both(picture, shown), patience=patience)
+        run_fleet(asked, target.access, _both(picture, shown), kits=kits, patience=patience)
 
 
 def _nothing_left(commune: str, *, as_json: bool) -> None:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import uv
 
@@ -39,6 +40,10 @@ CONTENT = (
     "roles",
     "templates",
 )
+
+HANDED = "handed"
+"""Folder of the content in which the inventory's files are, each under its SHA-256."""
+NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
 PYTHONS = {"3.11": "Debian 12", "3.13": "Debian 13"}
 PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "aarch64": "aarch64-manylinux_2_28"}
@@ -85,6 +90,8 @@ class Kits:
 
     cache: Path = field(default_factory=lambda: Path("~/.cache/lienxa/kit").expanduser())
     root: Path = ROOT
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """The inventory's own, by SHA-256: what orders name and would be too big for."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _content: Archive | None = field(default=None, repr=False)
 
@@ -109,7 +116,7 @@ class Kits:
         """Our own modules as they are now; the same archive as long as this object lives."""
         with self._lock:
             if self._content is None:
-                self._content = content(self.root, self.cache)
+                self._content = content(self.root, self.cache, self.files)
             return self._content
 
     def content_for(self, there: Iterable[str]) -> Archive:
@@ -150,14 +157,15 @@ def _runtime_name(requirements: str, python: str, arch: str) -> str:
     return f"runtime-{python}-{digest[:16]}"
 
 
-def content(root: Path, cache: Path) -> Archive:
-    """Our own modules, roles and templates below `root`, named by what is in them."""
-    plain = _tar(
-        (file, file.relative_to(root))
+def content(root: Path, cache: Path, files: Mapping[str, Path] = NO_FILES) -> Archive:
+    """Our own modules, roles and templates below `root`, and the inventory's files, named by what is in them."""
+    ours = {
+        file.relative_to(root).as_posix(): file.read_bytes()
         for part in CONTENT
         for file in _files(root / part)
         if "__pycache__" not in file.parts
-    )
+    }
+    plain = _tar_of(ours | {f"{HANDED}/{sha256}": _pinned(sha256, file) for sha256, file in files.items()})
     name = f"content-{hashlib.sha256(plain).hexdigest()[:16]}"
     path = cache / f"{name}.tar.xz"
     if path.exists():
@@ -166,6 +174,17 @@ def content(root: Path, cache: Path) -> Archive:
         _forget_unused(cache, "content-*.tar.xz")
         _write(path, plain)
     return _archive(name, path)
+
+
+def _pinned(sha256: str, file: Path) -> bytes:
+    """The content of a file of the inventory, compared again: time has passed since it was checked."""
+    try:
+        body = file.read_bytes()
+    except OSError as error:
+        raise KitError(f"{file} cannot be read: {error.strerror}; run `lienxa check`") from error
+    if hashlib.sha256(body).hexdigest() != sha256:
+        raise KitError(f"{file} has changed since it was checked; run `lienxa check`")
+    return body
 
 
 def changes(base: Path, whole: Archive) -> Archive:

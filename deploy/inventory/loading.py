@@ -22,6 +22,7 @@ from deploy.inventory.problems import BadInventory, Problem, allowed
 from deploy.inventory.role import Catalog, Kind, Options, Purpose, Role
 from deploy.inventory.rules import Draft, check_commune, check_province, check_together
 from deploy.inventory.sentences import Place, fit
+from deploy.inventory.signing import NOTHING_HANDED, Handed, read_handed
 from deploy.inventory.yaml_source import Source, read
 from deploy.inventory.zones import purpose_of
 
@@ -70,6 +71,8 @@ class Inventory:
     source: Source
     communes: Mapping[str, Commune]
     catalog: Catalog
+    handed: Handed
+    """What the province hands to its communes for signing."""
 
     def commune(self, slug: str) -> Commune:
         """The commune of that slug; BadInventory, naming those there are, if there is none."""
@@ -121,6 +124,7 @@ class _Reading:
     catalog: Catalog
     problems: list[Problem] = field(default_factory=list)
     drafts: list[tuple[Draft, Given, Source | None]] = field(default_factory=list)
+    handed: Handed = NOTHING_HANDED
 
     def province(self) -> tuple[ProvinceFile, Source] | None:
         file = self.folder / PROVINCE_FILE
@@ -140,6 +144,8 @@ class _Reading:
             return None
         self.problems += check_province(province, source)
         self.problems += check_layer(_province_layer(province, source), self.catalog)
+        self.handed, wrong = read_handed(self.folder, province.upstream, source, fitted.cut)
+        self.problems += wrong
         return province, source
 
     def commune(self, folder: Path) -> None:
@@ -186,7 +192,7 @@ class _Reading:
             communes[draft.slug] = Commune(draft.slug, draft.file, draft.source, recorded, record, plan, options)
         if province is None:
             return None
-        return Inventory(self.folder, province[0], province[1], communes, self.catalog)
+        return Inventory(self.folder, province[0], province[1], communes, self.catalog, self.handed)
 
     def _options(
         self, draft: Draft, province: tuple[ProvinceFile, Source] | None, shared: dict[str, Options]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, WithJsonSchema
@@ -22,6 +23,8 @@ INTERFACE = r"^[a-z][a-z0-9_-]{0,9}$"
 LOGIN = r"^[a-z][a-z0-9._-]{0,31}$"
 LOCAL_PART = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
 DOMAIN = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$"
+USB = r"^[0-9a-f]{4}:[0-9a-f]{4}$"
+WEB_ADDRESS = r"^https?://[!-~]+$"
 SIZE = re.compile(r"([1-9][0-9]{0,6})(MiB|GiB)")
 MEBIBYTES = {"MiB": 1, "GiB": 1024}
 
@@ -94,6 +97,21 @@ def _size(written: object) -> object:
     return int(found[1]) * MEBIBYTES[found[2]]
 
 
+def _sha256(written: object) -> object:
+    text = re.sub("[: ]", "", _text(written)).lower()
+    if not re.fullmatch("[0-9a-f]{64}", text):
+        raise ValueError(f"'{written}' is no SHA-256; allowed: 64 hexadecimal digits, with or without colons")
+    return text
+
+
+def _file(written: object) -> object:
+    text = _text(written)
+    path = PurePosixPath(text)
+    if not text or path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"'{written}' is no file beside province.yaml like tin-cay/goc-g2.crt")
+    return text
+
+
 def _code(written: object) -> object:
     """A code is text; one that YAML took for a number is that number's digits."""
     return str(written) if isinstance(written, int) and not isinstance(written, bool) else written
@@ -114,6 +132,10 @@ Mac = Annotated[str, BeforeValidator(_mac), _json("MAC address", pattern="^([0-9
 Rate = Annotated[int, BeforeValidator(_rate), _json("whole number with unit", pattern="^[1-9][0-9]*[kmg]bit$")]
 Size = Annotated[int, BeforeValidator(_size), _json("whole number with unit", pattern="^[1-9][0-9]*[MG]iB$")]
 """In MiB."""
+Sha256 = Annotated[str, BeforeValidator(_sha256), _json("SHA-256, hexadecimal, with or without colons")]
+GivenFile = Annotated[str, BeforeValidator(_file), _json("file, from the folder of province.yaml on")]
+UsbId = Annotated[str, Field(pattern=USB)]
+WebAddress = Annotated[str, Field(pattern=WEB_ADDRESS)]
 Code = Annotated[str, BeforeValidator(_code), Field(pattern=r"^[0-9]{1,5}$")]
 Label = Annotated[str, Field(pattern=LABEL)]
 Interface = Annotated[str, Field(pattern=INTERFACE)]
@@ -157,6 +179,33 @@ class ProvinceMailWritten(Written):
     submission: Host = Field(description="The server that mail is sent through, TLS on port 465.")
 
 
+class TrustAnchorWritten(Written):
+    """The certificate of an authority that the officials' programs believe in."""
+
+    file: GivenFile = Field(description="Its certificate, PEM or DER, one in a file.")
+    sha256: Sha256 = Field(
+        description="SHA-256 of the certificate (its fingerprint), from the authority itself and by another way than "
+        "the file came."
+    )
+    revocation: tuple[WebAddress, ...] = Field(
+        (),
+        description="Where it publishes what it has revoked (CRL), besides what its certificate says. Checked by "
+        "`verify`.",
+    )
+
+
+class TokenModuleWritten(Written):
+    """A vendor's PKCS#11 module, by which programs use its tokens."""
+
+    file: GivenFile = Field(description="The shared library, for 64-bit Linux.")
+    sha256: Sha256 = Field(description="SHA-256 of the file.")
+    usb: tuple[UsbId, ...] = Field(
+        (),
+        description="Tokens that it reaches without pcscd, as USB vendor:product, 096e:0807. Who sits at the machine "
+        "may use them, nobody else. Default: none; readers that speak CCID need no entry.",
+    )
+
+
 class UpstreamWritten(Written):
     """What the province offers to every commune."""
 
@@ -168,6 +217,14 @@ class UpstreamWritten(Written):
     )
     mail: ProvinceMailWritten | None = Field(
         None, description="The province's mail servers. Default: none; `services.mail.mode: province` wants them."
+    )
+    trust_anchors: tuple[TrustAnchorWritten, ...] = Field(
+        (),
+        description="Authorities whose certificates officials' programs believe in, old and new generations side by "
+        "side; for one that another has signed, that one too.",
+    )
+    modules: dict[Label, TokenModuleWritten] = Field(
+        {}, description="Vendors' PKCS#11 modules by name. Readers and cards that OpenSC knows need none."
     )
 
 

@@ -87,6 +87,8 @@ def resolve(inventory: Inventory, slug: str) -> Resolved:
         mail=mail_of(written, province, f"{slug}.{province.province.domain}"),
         support=Support(user=province.support.user, keys=province.support.keys, prefixes=province.support.prefixes),
         upstream=Upstream(resolvers=province.upstream.resolvers, time_servers=province.upstream.time_servers),
+        authorities=inventory.handed.authorities,
+        modules=inventory.handed.modules,
         notes=_notes(written, province, zones),
     )
     ssh = {name: _ssh_host(machine.ssh) for name, machine in written.machines.items() if machine.ssh is not None}

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from deploy.inventory.models import DOMAIN, LOCAL_PART, LOGIN
+from deploy.inventory.models import DOMAIN, LOCAL_PART, LOGIN, USB, WEB_ADDRESS
 from deploy.inventory.problems import Problem, allowed
 from deploy.inventory.yaml_source import Source, Steps
 
@@ -166,6 +166,8 @@ PATTERNS: Mapping[str, str] = {
     DOMAIN: "a domain name in lower case, like xa-mau.gialai.gov.vn",
     "^[!-9;-~]+$": "an account's name without spaces and ':'",
     r"^\+?[0-9][0-9 .-]{2,19}$": 'a telephone number in quotes, like "0269 3824 123"',
+    USB: "USB vendor:product, each four of 0-9 and a-f, like 096e:0807",
+    WEB_ADDRESS: "a web address that begins with http:// or https://",
     "^[0-9]{1,5}$": "one to five digits",
     "^[0-9]{5}$": 'five digits in quotes, like "21583"',
     "^(dhcp|pppoe|[0-9.]+/[0-9]+)$": "dhcp, pppoe, or an address with its length like 203.0.113.2/30",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Literal, TypeVar
 
@@ -219,6 +220,36 @@ class Upstream(Frozen):
     """DS records (RFC 4034, presentation form) instead of the IANA root's; only a lab has them."""
 
 
+class SiteAuthority(Frozen):
+    """An authority whose certificate the officials' programs believe in (a trust anchor of the province)."""
+
+    name: str
+    """Common name of its subject."""
+    sha256: str
+    """Of the certificate (DER), in hex: its fingerprint."""
+    pem: str
+    begins: datetime
+    ends: datetime
+    root: bool
+    """Whether it signed itself; else one of the site's other authorities has signed it."""
+    revocation: tuple[str, ...] = ()
+    """Web addresses of revocation lists (CRL) that it, or who signed it, publishes."""
+
+
+class SiteModule(Frozen):
+    """A vendor's PKCS#11 module. Its content travels in the kit, by `sha256`."""
+
+    name: str
+    file: str
+    """As the inventory names it, from the folder of province.yaml on."""
+    sha256: str
+    """Of the file, in hex."""
+    architecture: Literal["x86_64", "aarch64"]
+    """As `uname -m` has it."""
+    usb: tuple[str, ...] = ()
+    """Tokens that it reaches without pcscd, `vendor:product`."""
+
+
 class CommuneId(Frozen):
     """Official name and codes of the commune and its province."""
 
@@ -243,6 +274,10 @@ class Site(Frozen):
     mail: SiteMail | None = None
     support: Support = Support()
     upstream: Upstream = Upstream()
+    authorities: tuple[SiteAuthority, ...] = ()
+    """Trust anchors of the province, as written."""
+    modules: tuple[SiteModule, ...] = ()
+    """Vendors' PKCS#11 modules, by name in alphabetical order."""
     notes: tuple[str, ...] = ()
     """What `check` says without refusing it."""
 

@@ -12,6 +12,7 @@ from pyinfra.context import config, host
 
 from deploy.order import Order
 from deploy.runner.context import contexts_of
+from deploy.runner.handed import ALSO
 from deploy.site import ROLES
 from deploy.stock.connector import cached_target
 
@@ -24,6 +25,7 @@ def apply_roles() -> None:
     if commune is None:
         raise ValueError(f"{host.name} comes from no commune: run pyinfra @lienxa/COMMUNE deploy/site.py")
     config.SUDO = True
+    ALSO.update(cached_target(commune, bool(lab)).inventory.handed.files)
     order = _orders(commune, bool(lab))[host.data.lienxa_machine]
     debian = order.site.machine(order.machine).debian or "13"
     for context in contexts_of(order, ROLES, lab=bool(lab), debian=debian):

@@ -9,9 +9,10 @@ from dataclasses import asdict
 
 from deploy.inventory.mail_clients import book_name, contacts, imap_of, organ, signature_html, submission_of
 from deploy.inventory.role import TRUST_ANCHOR
-from deploy.inventory.site import Site, SiteMail
+from deploy.inventory.site import Site, SiteMachine, SiteMail
+from deploy.inventory.token_policies import authority_files, mozilla_policies
 from deploy.runner.context import Context
-from deploy.runner.operations import absent, only, packages, place
+from deploy.runner.operations import absent, no_others, packages, place
 from deploy.runner.render import render
 from roles.mail_client.options import Options
 
@@ -63,9 +64,9 @@ def configure(ctx: Context[Options]) -> None:
     if ctx.site.mail is not None:
         _account(ctx, ctx.site.mail)
     # Of a domain that the commune's people no longer have their mail at.
-    only(ACCOUNTS, "", [f"{ctx.site.mail.domain}.xml"] if ctx.site.mail else [], mark=OURS)
+    no_others(ACCOUNTS, "*.xml", [account_file(ctx.site.mail)] if ctx.site.mail else [], mark=OURS)
     place(ctx, EXTENSION, content=extension(ctx))
-    written = json.dumps(policies(ctx.site, ctx.options), ensure_ascii=False, indent=2)
+    written = json.dumps(policies(ctx.site, ctx.machine, ctx.options), ensure_ascii=False, indent=2)
     place(ctx, POLICIES, content=f"{written}\n", validate=CHECK_JSON)
 
 
@@ -77,7 +78,7 @@ def retire(ctx: Context[Options]) -> None:
     """Profiles are people's, and stay."""
     for path in (POLICIES, EXTENSION):
         absent(path)
-    only(ACCOUNTS, "", (), mark=OURS)
+    no_others(ACCOUNTS, "*.xml", (), mark=OURS)
 
 
 def account_file(mail: SiteMail) -> str:
@@ -101,7 +102,7 @@ def extension(ctx: Context[Options]) -> bytes:
     return packed.getvalue()
 
 
-def policies(site: Site, options: Options) -> dict[str, object]:
+def policies(site: Site, machine: SiteMachine, options: Options) -> dict[str, object]:
     """What policies.json says. The extension's data go with it, so that new people need no new extension."""
     made: dict[str, object] = {
         "RequestedLocales": ["vi", "en-US"],
@@ -122,9 +123,11 @@ def policies(site: Site, options: Options) -> dict[str, object]:
     }
     if site.mail is not None:
         made["3rdparty"] = {"Extensions": {EXTENSION_ID: _people(site, site.mail)}}
-    if site.mail is not None and site.mail.mode == "local":
-        # Of the province's servers everybody's programs know the authority already.
-        made["Certificates"] = {"Install": [TRUST_ANCHOR]}
+    # Of the province's mail servers everybody's programs know the authority already.
+    own = [TRUST_ANCHOR] if site.mail is not None and site.mail.mode == "local" else []
+    made |= mozilla_policies(site, machine)
+    if trusted := [*own, *authority_files(site, machine)]:
+        made["Certificates"] = {"Install": trusted}
     return {"policies": made}
 
 

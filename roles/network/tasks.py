@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploy.runner.context import Context
-from deploy.runner.operations import absent, directory, only, packages, place, retire_units, unit
+from deploy.runner.operations import absent, directory, no_others, packages, place, retire_units, unit
 from deploy.runner.operations.netfilter import ruleset
 from deploy.runner.operations.networking import ifupdown_lets_go, interfaces, kernel_settings
 from deploy.runner.operations.system import masked
@@ -87,7 +87,7 @@ def _interfaces(ctx: Context[Options]) -> None:
         place(ctx, f"{NETWORKD}/{file.path}", template=f"network{NETWORKD}/{file.template}.j2", values=file.values)
         for file in files
     ]
-    left = only(NETWORKD, wiring.PREFIX, [file.path for file in files])
+    left = no_others(NETWORKD, f"{wiring.PREFIX}*", [f"{NETWORKD}/{file.path}" for file in files])
     ifupdown_lets_go(wiring.interfaces(ctx.site))
     unit("systemd-networkd", files=[f"{NETWORKD}/{file.path}" for file in files], changed=[*placed, left])
     interfaces(wiring.interfaces(ctx.site))

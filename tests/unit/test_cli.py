@@ -266,7 +266,7 @@ def fleet(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Job]]:
         jobs: list[Job] = []
 
         def run_fleet(
-            asked: Sequence[Job], access: object, listener: Listener, patience: Patience | None = None
+            asked: Sequence[Job], access: object, listener: Listener, kits: object, patience: Patience | None = None
         ) -> None:
             jobs.extend(asked)
             for update in updates:

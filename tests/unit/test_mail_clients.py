@@ -138,11 +138,11 @@ def test_ports_are_those_of_the_card_or_the_province_s() -> None:
 
 
 def test_policies_trust_our_authority_only_where_it_signs() -> None:
-    told = tasks.policies(local(), Options())["policies"]
+    told = tasks.policies(local(), local().machines[0], Options())["policies"]
     assert isinstance(told, dict)
     assert told["Certificates"] == {"Install": [TRUST_ANCHOR]}
     for site in (province(), _site(None)):
-        told = tasks.policies(site, Options())["policies"]
+        told = tasks.policies(site, site.machines[0], Options())["policies"]
         assert isinstance(told, dict)
         assert "Certificates" not in told
         assert told["DisableTelemetry"] is True

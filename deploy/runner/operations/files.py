@@ -70,12 +70,15 @@ def directory(
     return _directory(path=path, mode=mode, owner=owner, group=group, **arguments)
 
 
-def only(
-    folder: str, prefix: str, keep: Iterable[str], *, mark: str = "", **arguments: Unpack[Arguments]
+def no_others(
+    folder: str, pattern: str, keep: Iterable[str], *, mark: str = "", **arguments: Unpack[Arguments]
 ) -> OperationMeta:
-    """Make the files in a folder that begin with `prefix` by name and have `mark` in them be these alone."""
-    arguments.setdefault("name", f"Only ours in {folder}")
-    return _only(folder=folder, prefix=prefix, keep=tuple(keep), mark=mark, **arguments)
+    """Make a folder have no other files of this pattern (`lienxa-*.conf`) than these, named by their whole paths.
+
+    With `mark`, only files in which that stands are ours to remove.
+    """
+    arguments.setdefault("name", f"No other {folder}/{pattern}")
+    return _no_others(folder=folder, pattern=pattern, keep=tuple(sorted(keep)), mark=mark, **arguments)
 
 
 @dataclass(frozen=True)
@@ -125,23 +128,25 @@ class DirectoryFact(FactBase[PathState | None]):
         return PathFact().process(output[:1])
 
 
-class FolderFact(FactBase[frozenset[str]]):
-    """Names of the files in a folder that begin so and have this in them."""
+class FilesFact(FactBase[tuple[str, ...]]):
+    """Files and links right in a folder whose names fit a pattern of the shell and that have `mark` in them."""
 
-    def command(self, folder: str, prefix: str, mark: str = "") -> str:
+    def command(self, folder: str, pattern: str, mark: str = "") -> str:
         """One shell command."""
-        there = f"{shlex.quote(f'{folder}/{prefix}')}*"
-        listed = f"grep -lF -- {shlex.quote(mark)} {there}" if mark else f"ls -Ad -- {there}"
-        return f"{listed} 2>/dev/null | sed 's,.*/,,'"
+        marked = f"-exec grep -qF -- {shlex.quote(mark)} {{}} ';' -print " if mark else ""
+        return (
+            f"find {shlex.quote(folder)} -mindepth 1 -maxdepth 1 ! -type d -name {shlex.quote(pattern)} {marked}"
+            "2>/dev/null; true"
+        )
 
     @staticmethod
-    def default() -> frozenset[str]:
-        """None."""
-        return frozenset()
+    def default() -> tuple[str, ...]:
+        """No such folder."""
+        return ()
 
-    def process(self, output: list[str]) -> frozenset[str]:
+    def process(self, output: list[str]) -> tuple[str, ...]:
         """Parse it."""
-        return frozenset(output)
+        return tuple(sorted(output))
 
 
 _WRITE = """\
@@ -216,6 +221,13 @@ def _absent(path: str, tree: bool) -> Generator[StringCommand, None, None]:
 
 
 @operation()
+def _no_others(folder: str, pattern: str, keep: tuple[str, ...], mark: str) -> Generator[StringCommand, None, None]:
+    for path in host.get_fact(FilesFact, folder=folder, pattern=pattern, mark=mark):
+        if path not in keep:
+            yield StringCommand(f"rm -f -- {shlex.quote(path)}")
+
+
+@operation()
 def _directory(path: str, mode: str, owner: str, group: str) -> Generator[StringCommand, None, None]:
     now = host.get_fact(DirectoryFact, path=path)
     if now is None:
@@ -223,14 +235,6 @@ def _directory(path: str, mode: str, owner: str, group: str) -> Generator[String
         yield StringCommand(f"(umask 022; mkdir -p -- {quoted})")
     if now is None or (now.mode, now.owner, now.group) != (mode.lstrip("0") or "0", owner, group):
         yield _set_attributes(path, mode, owner, group)
-
-
-@operation()
-def _only(folder: str, prefix: str, keep: tuple[str, ...], mark: str) -> Generator[StringCommand, None, None]:
-    there = host.get_fact(FolderFact, folder=folder, prefix=prefix, mark=mark)
-    for name in sorted(there):
-        if name not in keep:
-            yield StringCommand(f"rm -f -- {shlex.quote(f'{folder}/{name}')}")
 
 
 def _set_attributes(path: str, mode: str, owner: str, group: str) -> StringCommand:

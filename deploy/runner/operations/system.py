@@ -53,6 +53,18 @@ def trust_anchor(path: str, **arguments: Unpack[Arguments]) -> OperationMeta:
     return _trust_anchor(path=path, **arguments)
 
 
+def trust_anchors(**arguments: Unpack[Arguments]) -> OperationMeta:
+    """Make every program believe in exactly the authorities in ca-certificates' own folder, besides Debian's."""
+    arguments.setdefault("name", "Authorities are believed in")
+    return _trust_anchors(**arguments)
+
+
+def plugged_in_again(*subsystems: str, **arguments: Unpack[Arguments]) -> OperationMeta:
+    """Make udev look again at what is plugged in: for `_if` after its rules have changed."""
+    arguments.setdefault("name", "What is plugged in follows the new rules")
+    return _plugged_in_again(subsystems=subsystems, **arguments)
+
+
 def with_own_name(text: str, fqdn: str) -> str:
     """The text of /etc/hosts in which 127.0.1.1 is this machine; all other lines stay."""
     line = f"127.0.1.1\t{fqdn} {fqdn.partition('.')[0]}"
@@ -108,6 +120,33 @@ class AnchorFact(FactBase[bool]):
         return (
             f"if [ -e {quoted} ]; then if [ -e {link} ] && [ {bundle} -nt {quoted} ]; then echo current; fi; "
             f"elif [ ! -L {link} ]; then echo current; fi"
+        )
+
+    @staticmethod
+    def default() -> bool:
+        """Nothing is known."""
+        return False
+
+    def process(self, output: list[str]) -> bool:
+        """Parse it."""
+        return "current" in output
+
+
+class AnchorsFact(FactBase[bool]):
+    """Whether what programs read of authorities is what is in ca-certificates' own folder, no more and no less."""
+
+    def command(self) -> str:
+        """One shell command. Links into the folder that lead nowhere are of authorities that are gone."""
+        ours, links, bundle = (
+            "/usr/local/share/ca-certificates",
+            "/etc/ssl/certs",
+            "/etc/ssl/certs/ca-certificates.crt",
+        )
+        return (
+            f"stale=$(find {links} -xtype l -lname '{ours}/*'); for file in {ours}/*.crt; do "
+            '[ -e "$file" ] || continue; name=${file##*/}; '
+            f'if [ ! -e "{links}/${{name%.crt}}.pem" ] || [ ! {bundle} -nt "$file" ]; then stale=$file; fi; done; '
+            '[ -n "$stale" ] || echo current'
         )
 
     @staticmethod
@@ -197,6 +236,21 @@ locale-gen --keep-existing
 def _trust_anchor(path: str) -> Generator[StringCommand, None, None]:
     if not host.get_fact(AnchorFact, path=path):
         yield StringCommand("update-ca-certificates --fresh >/dev/null")
+
+
+@operation()
+def _trust_anchors() -> Generator[StringCommand, None, None]:
+    if not host.get_fact(AnchorsFact):
+        yield StringCommand("update-ca-certificates --fresh >/dev/null")
+
+
+@operation()
+def _plugged_in_again(subsystems: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+    matches = " ".join(f"--subsystem-match={shlex.quote(one)}" for one in subsystems)
+    yield Script(
+        f"systemctl is-active --quiet systemd-udevd || exit 0; udevadm control --reload && udevadm trigger {matches}",
+        summary="udevadm trigger",
+    )
 
 
 @operation()
