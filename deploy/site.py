@@ -10,6 +10,7 @@ import roles.firewall
 import roles.mail
 import roles.mail_client
 import roles.network
+import roles.one_stop
 from deploy.inventory.role import Catalog, Kind, Role
 
 ROLES: dict[str, Role] = {
@@ -21,6 +22,7 @@ ROLES: dict[str, Role] = {
         roles.cache.ROLE,
         roles.mail.ROLE,
         roles.mail_client.ROLE,
+        roles.one_stop.ROLE,
     )
 }
 
