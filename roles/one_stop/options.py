@@ -25,5 +25,5 @@ class Options(BaseOptions):
         default="Hồ sơ quét",
         pattern=r'^[^/.\s"\\$`][^/"\\$`]*$',
         description="Folder in a person's home where scans go; it stands in the side bar of Chromium's dialog for "
-        "files, which opens there from the second file on.",
+        "files.",
     )

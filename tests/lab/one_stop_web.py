@@ -22,12 +22,7 @@ say("popup", window.open("/cua-so", "_blank", "width=300,height=200") ? "opened"
 fetch("http://127.0.0.1:8987/ky").then(() => say("helper", "reached"), () => say("helper", "refused"));
 navigator.permissions.query({name: "clipboard-read"}).then(one => say("clipboard", one.state));
 </script>"""
-UPLOAD = """<input id="file" type="file" style="position:fixed; inset:0; width:100%; height:100%">
-<script>
-document.getElementById("file").onchange = event =>
-  say("file", `${event.target.files[0].name} ${event.target.files[0].size}`);
-</script>"""
-PAGES = {"/": TRIES, "/nop": UPLOAD}
+PAGES = {"/": TRIES}
 LOG = Path(sys.argv[1])
 
 
