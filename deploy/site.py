@@ -11,6 +11,7 @@ import roles.firewall
 import roles.mail
 import roles.mail_client
 import roles.network
+import roles.one_stop
 import roles.signing
 from deploy.inventory.role import DESKS, Catalog, Kind, Role
 
@@ -24,6 +25,7 @@ ROLES: dict[str, Role] = {
         roles.mail.ROLE,
         roles.mail_client.ROLE,
         roles.desktop.ROLE,
+        roles.one_stop.ROLE,
         roles.signing.ROLE,
     )
 }

@@ -25,6 +25,7 @@ VERBS = {
     "stop": "deploy.cli.live:stop",
     "log": "deploy.cli.live:log",
     "mailbox": "deploy.cli.mailbox:mailbox",
+    "qr": "deploy.cli.qr:qr",
     "cache": "deploy.cli.cache:cache",
     "lab": "deploy.cli.lab:lab",
     "completion": "deploy.cli.completion:completion",

@@ -13,12 +13,12 @@ from pathlib import Path
 from deploy.errors import UserError
 
 
-def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
-    """Put a file in place by rename, in UTF-8. Raises OSError; the old file then stays as it was."""
+def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
+    """Put a file in place by rename, text in UTF-8. Raises OSError; the old file then stays as it was."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             os.fchmod(file.fileno(), mode)
             file.flush()
             os.fsync(file.fileno())

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, WithJsonSchema
 
 from deploy.inventory.role import Kind, Purpose
+from deploy.inventory.urls import Origin, Url
 
 MAC = re.compile(r"[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}")
 RATE = re.compile(r"([1-9][0-9]{0,5})(kbit|mbit|gbit)")
@@ -141,6 +142,7 @@ Label = Annotated[str, Field(pattern=LABEL)]
 Interface = Annotated[str, Field(pattern=INTERFACE)]
 LocalPart = Annotated[str, Field(pattern=LOCAL_PART)]
 Host = Annotated[str, Field(pattern=DOMAIN)]
+PortalMay = Literal["popups", "clipboard", "pdf", "local_network"]
 OptionsByRole = dict[str, dict[str, Any]]
 """Options as written, by role and option; checked against the roles' own models in `options.py`."""
 
@@ -206,6 +208,47 @@ class TokenModuleWritten(Written):
     )
 
 
+class BookmarkWritten(Written):
+    """A page that people go to often."""
+
+    title: str = Field(min_length=1, description="What it is called, in Vietnamese: Tra cứu hồ sơ.")
+    url: Url = Field(description="Its address, https.")
+
+
+class PortalWritten(Written):
+    """A web service of the province that people work with from their desks."""
+
+    title: str = Field(min_length=1, description="What it is called, in Vietnamese: Cổng dịch vụ công tỉnh Gia Lai.")
+    url: Url = Field(description="The page that it begins with, https. Its origin is the portal's first.")
+    start: StrictBool = Field(
+        False, description="Whether it stands on top of the browsers' start page; one portal at most."
+    )
+    bookmarks: tuple[BookmarkWritten, ...] = Field(
+        (), description="Further pages of it, for start page and bookmarks."
+    )
+    origins: tuple[Origin, ...] = Field(
+        (),
+        description="Further origins that belong to it, each by name: where people sign in, where files come from. "
+        "What the portal may, these may too.",
+    )
+    issuers: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (),
+        description="Common names of the authorities whose certificates people sign in with: the browser then "
+        "chooses theirs by itself, for this portal alone. Default: the browser asks.",
+    )
+    helper_ports: tuple[Annotated[StrictInt, Field(ge=1024, le=65535)], ...] = Field(
+        (),
+        description="Ports on the machine's own loopback where the portal's signing programs listen: 8987. Nobody "
+        "but the machine itself reaches them.",
+    )
+    may: tuple[PortalMay, ...] = Field(
+        (),
+        description="What its origins may in a browser, and no others: popups: open windows; clipboard: read and "
+        "write it; pdf: have PDF files saved rather than shown; local_network: talk to programs on this machine and "
+        "to the commune's network, as signing helpers need.",
+    )
+
+
 class UpstreamWritten(Written):
     """What the province offers to every commune."""
 
@@ -225,6 +268,9 @@ class UpstreamWritten(Written):
     )
     modules: dict[Label, TokenModuleWritten] = Field(
         {}, description="Vendors' PKCS#11 modules by name. Readers and cards that OpenSC knows need none."
+    )
+    portals: dict[Label, PortalWritten] = Field(
+        {}, description="The province's web services by a short name, in the order of the start page."
     )
 
 

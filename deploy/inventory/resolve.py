@@ -11,6 +11,7 @@ from deploy.inventory.loading import Commune, Inventory
 from deploy.inventory.mail import mail_of
 from deploy.inventory.mail_dns import public_address
 from deploy.inventory.models import CommuneFile, MachineWritten, ProvinceFile, UplinkWritten
+from deploy.inventory.portal_rules import portals_of
 from deploy.inventory.role import Catalog, Kind, Options, Purpose
 from deploy.inventory.rules import TRUNK
 from deploy.inventory.site import (
@@ -86,7 +87,11 @@ def resolve(inventory: Inventory, slug: str) -> Resolved:
         ),
         mail=mail_of(written, province, f"{slug}.{province.province.domain}"),
         support=Support(user=province.support.user, keys=province.support.keys, prefixes=province.support.prefixes),
-        upstream=Upstream(resolvers=province.upstream.resolvers, time_servers=province.upstream.time_servers),
+        upstream=Upstream(
+            resolvers=province.upstream.resolvers,
+            time_servers=province.upstream.time_servers,
+            portals=portals_of(province.upstream.portals),
+        ),
         authorities=inventory.handed.authorities,
         modules=inventory.handed.modules,
         notes=_notes(written, province, zones),

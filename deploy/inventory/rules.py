@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from deploy.inventory.mail_rules import check_mail
 from deploy.inventory.models import CommuneFile, MachineWritten, ProvinceFile, UplinkWritten
 from deploy.inventory.people_rules import check_people
+from deploy.inventory.portal_rules import check_portals
 from deploy.inventory.problems import Problem, allowed
 from deploy.inventory.role import Kind, Purpose
 from deploy.inventory.sentences import Place
@@ -70,6 +71,7 @@ def check_province(province: ProvinceFile, source: Source) -> Iterator[Problem]:
         if len(text.split()) < 2 or not text.startswith(("ssh-", "ecdsa-", "sk-")):
             message = f"support.keys[{number}] is no SSH public key like 'ssh-ed25519 AAAA… name'"
             yield source.problem(("support", "keys", number), message)
+    yield from check_portals(province.upstream.portals, source)
 
 
 def check_together(reserved: Iterable[IPv4Network], drafts: Iterable[Draft]) -> Iterator[Problem]:

@@ -210,6 +210,33 @@ class Support(Frozen):
     """Source prefixes on the uplink that may reach the gateway's SSH (the province's support network)."""
 
 
+class SiteBookmark(Frozen):
+    """A page that people go to often."""
+
+    title: str
+    url: str
+
+
+class SitePortal(Frozen):
+    """A web service of the province that people work with from their desks."""
+
+    name: str
+    title: str
+    """In Vietnamese, for people."""
+    url: str
+    start: bool = False
+    """Whether it stands on top of the browsers' start page."""
+    bookmarks: tuple[SiteBookmark, ...] = ()
+    origins: tuple[str, ...]
+    """`https://host[:port]` of all that belongs to it, that of `url` first."""
+    issuers: tuple[str, ...] = ()
+    """Common names of authorities whose client certificates the browser chooses by itself."""
+    helper_ports: tuple[int, ...] = ()
+    """On the machine's loopback, where signing programs listen."""
+    may: tuple[Literal["popups", "clipboard", "pdf", "local_network"], ...] = ()
+    """What its origins may in a browser."""
+
+
 class Upstream(Frozen):
     """What the province offers every commune."""
 
@@ -218,6 +245,8 @@ class Upstream(Frozen):
     time_servers: tuple[str, ...] = ()
     trust_anchors: tuple[str, ...] = ()
     """DS records (RFC 4034, presentation form) instead of the IANA root's; only a lab has them."""
+    portals: tuple[SitePortal, ...] = ()
+    """The province's web services, in the order of the start page."""
 
 
 class SiteAuthority(Frozen):

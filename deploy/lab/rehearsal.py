@@ -65,6 +65,7 @@ def rehearse(site: Site, facts: LabFacts = LabFacts()) -> Site:
                 resolvers=(tinh_address(0),),
                 time_servers=(str(tinh_address(0)),),
                 trust_anchors=facts.trust_anchors,
+                portals=site.upstream.portals,
             ),
         }
     )

@@ -1,0 +1,104 @@
+"""What Chromium is told by policy: for the portals what they need, for everybody else nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from deploy.inventory.site import Site
+from deploy.inventory.urls import HTTPS
+from roles.one_stop.options import Options
+
+BLOCK = 2
+"""Chromium's content settings: 1 allows, 2 refuses, 3 asks."""
+START_PAGE = "file:///usr/local/share/lienxa/one-stop/index.html"
+BOOKMARKS = "Dịch vụ công"
+
+_QUIET: dict[str, object] = {
+    # Nothing is told to the makers, and what is new comes as a package.
+    "AutofillAddressEnabled": False,
+    "AutofillCreditCardEnabled": False,
+    "BackgroundModeEnabled": False,
+    "BrowserSignin": 0,
+    "ComponentUpdatesEnabled": False,
+    "DefaultBrowserSettingEnabled": False,
+    "DnsOverHttpsMode": "off",
+    "DomainReliabilityAllowed": False,
+    "MetricsReportingEnabled": False,
+    "NetworkPredictionOptions": BLOCK,
+    "PromotionsEnabled": False,
+    "SafeBrowsingSurveysEnabled": False,
+    "FeedbackSurveysEnabled": False,
+    "SearchSuggestEnabled": False,
+    "SpellCheckServiceEnabled": False,
+    "SyncDisabled": True,
+    "TranslateEnabled": False,
+    "UrlKeyedAnonymizedDataCollectionEnabled": False,
+    "UserFeedbackAllowed": False,
+}
+_STRICT: dict[str, object] = {
+    "BlockExternalExtensions": True,
+    "DefaultClipboardSetting": BLOCK,
+    "DefaultGeolocationSetting": BLOCK,
+    "DefaultInsecureContentSetting": BLOCK,
+    "DefaultNotificationsSetting": BLOCK,
+    "DefaultPopupsSetting": BLOCK,
+    "DefaultSerialGuardSetting": BLOCK,
+    "DefaultWebBluetoothGuardSetting": BLOCK,
+    "DefaultWebHidGuardSetting": BLOCK,
+    "DefaultWebUsbGuardSetting": BLOCK,
+    "ExtensionInstallBlocklist": ["*"],
+    "LocalNetworkAccessBlockedForUrls": ["*"],
+    "SSLErrorOverrideAllowed": False,
+}
+
+
+def policies(site: Site, options: Options) -> dict[str, object]:
+    """The whole of the policy file."""
+    return {
+        **_QUIET,
+        **_STRICT,
+        "HomepageIsNewTabPage": False,
+        "HomepageLocation": START_PAGE,
+        "NewTabPageLocation": START_PAGE,
+        "RestoreOnStartup": 4,
+        "RestoreOnStartupURLs": [START_PAGE],
+        "ShowHomeButton": True,
+        "BookmarkBarEnabled": True,
+        "ManagedBookmarks": bookmarks(site),
+        "PasswordManagerEnabled": options.remember_passwords,
+        "PopupsAllowedForUrls": patterns(site, "popups"),
+        "ClipboardAllowedForUrls": patterns(site, "clipboard"),
+        "AlwaysOpenPdfExternally": bool(patterns(site, "pdf")),
+        "LocalNetworkAccessAllowedForUrls": patterns(site, "local_network"),
+        "AutoSelectCertificateForUrls": certificates(site),
+    }
+
+
+def bookmarks(site: Site) -> list[dict[str, str]]:
+    """The portals and their pages, in one folder; Firefox reads the same form."""
+    made = [{"toplevel_name": BOOKMARKS}]
+    for portal in site.upstream.portals:
+        made.append({"name": portal.title, "url": portal.url})
+        made += [{"name": page.title, "url": page.url} for page in portal.bookmarks]
+    return made
+
+
+def patterns(site: Site, what: Literal["popups", "clipboard", "pdf", "local_network"]) -> list[str]:
+    """The origins that may do it, each with its port: without one, Chromium takes any."""
+    return [with_port(one) for portal in site.upstream.portals if what in portal.may for one in portal.origins]
+
+
+def certificates(site: Site) -> list[str]:
+    """For each origin of a portal, by whom the certificate is that is chosen without asking."""
+    return [
+        json.dumps({"pattern": with_port(origin), "filter": {"ISSUER": {"CN": issuer}}}, ensure_ascii=False)
+        for portal in site.upstream.portals
+        for origin in portal.origins
+        for issuer in portal.issuers
+    ]
+
+
+def with_port(origin: str) -> str:
+    """`https://host:443`."""
+    return origin if origin.count(":") > 1 else f"{origin}:{HTTPS}"

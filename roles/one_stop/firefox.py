@@ -1,0 +1,64 @@
+"""What Firefox is told by policy, as far as it can be told the same as Chromium."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from deploy.inventory.site import Site
+from roles.one_stop.chromium import START_PAGE, bookmarks, patterns
+from roles.one_stop.options import Options
+
+_QUIET: dict[str, object] = {
+    "CaptivePortal": False,
+    "DisableAppUpdate": True,
+    "DisableFirefoxAccounts": True,
+    "DisableFirefoxStudies": True,
+    "DisableSystemAddonUpdate": True,
+    "DisableTelemetry": True,
+    "DNSOverHTTPS": {"Enabled": False, "Locked": True},
+    "DontCheckDefaultBrowser": True,
+    "NetworkPrediction": False,
+    "NoDefaultBookmarks": True,
+    "OverrideFirstRunPage": "",
+    "OverridePostUpdatePage": "",
+    "SearchSuggestEnabled": False,
+    "SkipTermsOfUse": True,
+}
+_STRICT: dict[str, object] = {
+    "DisableSecurityBypass": {"InvalidCertificate": True, "SafeBrowsing": True},
+    "ExtensionSettings": {"*": {"installation_mode": "blocked"}},
+    "InstallAddonsPermission": {"Default": False},
+    "SSLVersionMin": "tls1.2",
+    "Permissions": {
+        "Location": {"BlockNewRequests": True, "Locked": True},
+        "Notifications": {"BlockNewRequests": True, "Locked": True},
+    },
+}
+_MIXED: dict[str, object] = {
+    "security.mixed_content.block_active_content": True,
+    "security.mixed_content.block_display_content": True,
+}
+
+
+def policies(site: Site, options: Options) -> dict[str, object]:
+    """The whole of policies.json."""
+    made: dict[str, object] = {
+        **_QUIET,
+        **_STRICT,
+        "RequestedLocales": ["vi", "en-US"],
+        "Homepage": {"URL": START_PAGE, "Locked": True, "StartPage": "homepage-locked"},
+        "ShowHomeButton": True,
+        "DisplayBookmarksToolbar": "always",
+        "ManagedBookmarks": bookmarks(site),
+        "OfferToSaveLogins": options.remember_passwords,
+        "PopupBlocking": {"Allow": patterns(site, "popups"), "Default": True, "Locked": True},
+        "LocalNetworkAccess": {
+            "Enabled": True,
+            "SkipDomains": sorted({urlsplit(one).hostname or "" for one in patterns(site, "local_network")}),
+            "Locked": True,
+        },
+        "Preferences": {name: {"Value": value, "Status": "locked"} for name, value in _MIXED.items()},
+    }
+    if patterns(site, "pdf"):
+        made["Handlers"] = {"mimeTypes": {"application/pdf": {"action": "saveToDisk", "ask": False}}}
+    return {"policies": made}

@@ -1,0 +1,29 @@
+"""Options of the role `one_stop`. Which portals there are stands in `upstream.portals` of province.yaml."""
+
+from __future__ import annotations
+
+from pydantic import Field, StrictBool, StrictInt
+
+from deploy.inventory.role import Options as BaseOptions
+
+
+class Options(BaseOptions):
+    """Inputs of `one_stop`."""
+
+    remember_passwords: StrictBool = Field(
+        default=False,
+        description="Whether the browsers offer to keep passwords on the machine. A counter that several people "
+        "share is better off without.",
+    )
+    scan_resolution: StrictInt = Field(
+        default=200,
+        ge=200,
+        le=600,
+        description="Dots per inch of a scanned dossier. Default: 200, the least that the national rules take.",
+    )
+    scan_folder: str = Field(
+        default="Hồ sơ quét",
+        pattern=r'^[^/.\s"\\$`][^/"\\$`]*$',
+        description="Folder in a person's home where scans go; it stands in the side bar of Chromium's dialog for "
+        "files.",
+    )

@@ -1,0 +1,49 @@
+"""Applies the role `one_stop`."""
+
+from __future__ import annotations
+
+import json
+
+from deploy.runner.context import Context
+from deploy.runner.operations import absent, packages, place
+from roles.one_stop import chromium, firefox
+from roles.one_stop.options import Options
+
+CHROMIUM = "/etc/chromium/policies/managed/lienxa-one-stop.json"
+FIREFOX = "/etc/firefox/policies/policies.json"
+"""Debian's firefox-esr looks here too, before its own folder; the container test shows it."""
+CHROMIUM_START = "/etc/chromium.d/lienxa"
+START_PAGE = "/usr/local/share/lienxa/one-stop/index.html"
+SCAN = "/usr/local/bin/lienxa-scan"
+SCAN_BUTTON = "/usr/share/applications/lienxa-scan.desktop"
+PLACED = (CHROMIUM, FIREFOX, CHROMIUM_START, START_PAGE, SCAN, SCAN_BUTTON)
+
+CHECK_JSON = "python3 -I -m json.tool {} >/dev/null"
+CHECK_PYTHON = "python3 -I -c 'import ast, sys; ast.parse(open(sys.argv[1], encoding=\"utf-8\").read())' {}"
+CHECK_SHELL = "sh -n {}"
+
+
+def install(ctx: Context[Options]) -> None:
+    """Packages."""
+    packages(ctx)
+
+
+def configure(ctx: Context[Options]) -> None:
+    """The page before the policies that lead to it."""
+    place(ctx, START_PAGE)
+    place(ctx, CHROMIUM_START, validate=CHECK_SHELL)
+    for path, made in ((CHROMIUM, chromium.policies), (FIREFOX, firefox.policies)):
+        written = json.dumps(made(ctx.site, ctx.options), ensure_ascii=False, indent=2)
+        place(ctx, path, content=f"{written}\n", validate=CHECK_JSON)
+    place(ctx, SCAN, mode="0755", validate=CHECK_PYTHON)
+    place(ctx, SCAN_BUTTON)
+
+
+def activate(ctx: Context[Options]) -> None:
+    """Browsers read their policies when they are started next."""
+
+
+def retire(ctx: Context[Options]) -> None:
+    """Profiles and scans are people's, and stay."""
+    for path in PLACED:
+        absent(path)

@@ -1,0 +1,363 @@
+"""The one-stop counter in one container: the role applied by the real runner, and real browsers under Xvfb.
+
+The browsers run as an ordinary user and without any switch: what they do is what the role's policies say. Keys are
+pressed as a person would; what came of it is seen in windows' titles and in what the web servers were asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploy.fleet.kit import Archive, Kits
+from deploy.inventory.certificates import anchor_of, make_authority, make_certificate
+from deploy.inventory.loading import load
+from deploy.inventory.resolve import resolve
+from deploy.inventory.site import Site, SiteBookmark, SitePortal
+from deploy.journal import CheckEnded, Event, OperationEnded, RunEnded, parse_event
+from deploy.lab.image import image_with
+from deploy.order import Order, Request, RoleOrder
+from deploy.runner.context import Context
+from deploy.runner.receiver import UNIT, unit_command
+from deploy.runner.render import render
+from deploy.site import CATALOG, ROLES
+from roles.firewall.rules import open_to_all, openings
+from roles.one_stop import ROLE
+from roles.one_stop.tasks import START_PAGE
+
+pytestmark = pytest.mark.lab
+
+INVENTORIES = Path(__file__).parents[2] / "inventories"
+SCREENSHOTS = Path(os.environ.get("LIENXA_SCREENSHOTS", "/nonexistent"))
+MACHINE = "mc01"
+TOOLS = ("curl", "imagemagick", "nftables", "openbox", "poppler-utils", "xauth", "xclip", "xdotool", "xvfb")
+PORTAL, FOREIGN, WRONG = "portal.gialai.gov.vn", "la.example.vn", "sai.gialai.gov.vn"
+ADDRESSES = {PORTAL: "203.0.113.5", FOREIGN: "203.0.113.6", WRONG: "203.0.113.7"}
+"""Of documentation (RFC 5737), on the container's loopback: browsers take them for the Internet's."""
+HELPER_PORT = 8987
+START = "Một cửa Xã Mẫu"
+CODE = "H21.31-260001-0042"
+SECONDS = 40
+USER = "canbo"
+ENVIRONMENT = "DISPLAY=:7 LANG=C.UTF-8 LANGUAGE=vi"
+
+
+@dataclass
+class Counter:
+    """The container, with the kit in it and a person before its screen."""
+
+    name: str
+    site: Site
+    count: int = 0
+    content: Path = Path("/opt/kit/content")
+    runtime: Path = Path("/opt/kit/runtime")
+
+    def sh(self, script: str, given: str = "", *, user: str = "root", check: bool = True) -> str:
+        command = ["podman", "exec", "-i", "-u", user, self.name, "sh", "-ec", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, input=given, timeout=600)
+        assert not check or done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def desk(self, script: str, *, check: bool = True) -> str:
+        """As the person at the screen."""
+        return self.sh(f"export HOME=/home/{USER} {ENVIRONMENT}; cd; {script}", user=USER, check=check)
+
+    def run(self, action: str = "apply") -> list[Event]:
+        self.count += 1
+        order = Order(machine=MACHINE, site=self.site, roles=(RoleOrder(name="one_stop", options={}),))
+        run = f"run-{self.count:03}"
+        request = Request(run=run, action=action, order=order, by="an@may")  # type: ignore[arg-type]
+        path = f"/run/lienxa/{run}.json"
+        self.sh(f"umask 077; mkdir -p /run/lienxa /var/lib/lienxa; cat >{path}", request.to_bytes().decode())
+        self.sh(" ".join(f"'{word}'" for word in unit_command(run, self.content, self.runtime)))
+        self.sh(f"while systemctl is-active -q {UNIT}; do sleep 0.2; done")
+        log = self.sh(f"journalctl -u {UNIT} -n 40 -o cat")
+        written = self.sh(f"cat /var/lib/lienxa/journal/{run}.jsonl", check=False)
+        assert written, log
+        return [parse_event(line) for line in written.splitlines()]
+
+    def titles(self) -> list[str]:
+        """Of all windows."""
+        found = self.desk("xdotool search --onlyvisible --name . 2>/dev/null || true").split()
+        return [self.desk(f"xdotool getwindowname {window}", check=False).strip() for window in found]
+
+    def requests(self, host: str) -> list[str]:
+        """What that host was asked for until now."""
+        lines = [json.loads(line) for line in self.sh("cat /root/web.log").splitlines()]
+        return [path for name, path in (line for line in lines if line != "ready") if name == host]
+
+    def go(self, address: str) -> None:
+        """Type an address into the browser's address bar."""
+        self.desk(f"xdotool key ctrl+l; xdotool type --delay 15 '{address}'; xdotool key Return")
+
+    def forget(self) -> None:
+        """Begin a new page of the servers' log."""
+        self.sh(": >/root/web.log")
+
+    def picture(self, name: str) -> None:
+        """Of the screen, where somebody wants it."""
+        if SCREENSHOTS.is_dir():
+            command = ["podman", "exec", "-u", USER, "-e", "DISPLAY=:7", self.name]
+            taken = subprocess.run([*command, "import", "-window", "root", "png:-"], check=True, capture_output=True)
+            (SCREENSHOTS / f"{name}.png").write_bytes(taken.stdout)
+
+
+def until(seen: Callable[[], bool], what: str | Callable[[], object]) -> None:
+    """Wait for a condition; what there was instead is said where it does not come."""
+    deadline = time.monotonic() + SECONDS
+    while not seen():
+        assert time.monotonic() < deadline, what() if callable(what) else what
+        time.sleep(0.3)
+
+
+def commune() -> Site:
+    """The model commune with a portal that has all there is."""
+    site = resolve(load(INVENTORIES, CATALOG), "xa-mau").site
+    portal = SitePortal(
+        name="dichvucong",
+        title="Cổng dịch vụ công tỉnh Gia Lai",
+        url=f"https://{PORTAL}/",
+        start=True,
+        bookmarks=(SiteBookmark(title="Tra cứu hồ sơ", url=f"https://{PORTAL}/tra-cuu"),),
+        origins=(f"https://{PORTAL}",),
+        issuers=("CA Mẫu G2",),
+        helper_ports=(HELPER_PORT,),
+        may=("popups", "clipboard", "pdf", "local_network"),
+    )
+    return site.model_copy(update={"upstream": site.upstream.model_copy(update={"portals": (portal,)})})
+
+
+@pytest.fixture(scope="module", params=["13", "12"], ids=["debian13", "debian12"])
+def counter(request: pytest.FixtureRequest) -> Iterator[Counter]:
+    image = image_with("one-stop", request.param, (*ROLE.packages, *TOOLS))
+    kits, name = Kits(), f"lxpt-{request.param}-{os.getpid()}"
+    limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096", "--shm-size", "512m")
+    command = ["podman", "--runtime", "runc", "run", "-d", "--rm", "--systemd=always", "--privileged", *limits]
+    names = [word for host, address in ADDRESSES.items() for word in ("--add-host", f"{host}:{address}")]
+    subprocess.run(
+        [*command, "--network", "none", *names, "--name", name, image, "/sbin/init"], check=True, capture_output=True
+    )
+    try:
+        made = Counter(name, commune())
+        made.sh("until systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; do sleep 0.1; done")
+        _unpack(name, kits.content(), made.content)
+        _unpack(name, kits.runtime({"13": "3.13", "12": "3.11"}[request.param], "x86_64"), made.runtime)
+        _firewall(made)
+        yield made
+    finally:
+        subprocess.run(["podman", "rm", "-f", "-t", "0", name], check=False, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def applied(counter: Counter) -> Counter:
+    """The role applied, and a person with a screen; web servers stand by."""
+    events = counter.run()
+    assert _ended(events).status == "done", events[-3:]
+    _web(counter)
+    counter.sh(f"useradd -m -s /bin/sh {USER}")
+    counter.sh("systemd-run -q --uid=canbo --unit=screen Xvfb :7 -screen 0 1280x900x24 -nolisten tcp")
+    until(lambda: bool(counter.sh("test -e /tmp/.X11-unix/X7 && echo yes", check=False)), "no screen")
+    counter.sh("systemd-run -q --uid=canbo --unit=windows --setenv=DISPLAY=:7 --setenv=HOME=/home/canbo openbox")
+    return counter
+
+
+@pytest.fixture
+def chromium(applied: Counter) -> Iterator[Counter]:
+    """Chromium as the person's menu starts it, at its start page."""
+    with_ = _started(applied, "chromium")
+    yield with_
+    applied.sh("systemctl stop browser", check=False)
+
+
+@pytest.fixture
+def firefox(applied: Counter) -> Iterator[Counter]:
+    yield _started(applied, "firefox-esr")
+    applied.sh("systemctl stop browser", check=False)
+
+
+def test_again_changes_nothing(applied: Counter) -> None:
+    again = applied.run()
+    assert [one.name for one in again if isinstance(one, OperationEnded) and one.status != "unchanged"] == []
+    assert (_ended(again).changed, _ended(again).failed) == (0, 0)
+
+
+def test_its_own_checks_are_green(applied: Counter) -> None:
+    checks = [event for event in applied.run("verify") if isinstance(event, CheckEnded)]
+    assert {one.id: one.detail for one in checks if one.status != "passed"} == {}
+    assert len([one for one in checks if ".test_" in one.id]) == 5
+
+
+def test_chromium_opens_the_start_page(chromium: Counter) -> None:
+    until(lambda: any(START in title for title in chromium.titles()), chromium.titles)
+    chromium.picture("start-page")
+
+
+def test_chromium_knows_every_policy_that_it_is_told(applied: Counter) -> None:
+    for name in json.loads(applied.sh("cat /etc/chromium/policies/managed/lienxa-one-stop.json")):
+        assert applied.sh(f"grep -a -c -w {name} /usr/lib/chromium/chromium").strip() != "0", name
+
+
+def test_what_the_portal_may(chromium: Counter) -> None:
+    chromium.forget()
+    chromium.go(f"https://{PORTAL}/")
+    until(lambda: len(_said(chromium, PORTAL)) >= 3, lambda: chromium.requests(PORTAL))
+    assert _said(chromium, PORTAL) == {"popup=opened", "helper=reached", "clipboard=granted"}
+    until(lambda: "/cua-so" in chromium.requests(PORTAL), lambda: chromium.requests(PORTAL))
+
+
+def test_what_a_foreign_origin_may_not(chromium: Counter) -> None:
+    chromium.forget()
+    chromium.go(f"https://{FOREIGN}/")
+    until(lambda: len(_said(chromium, FOREIGN)) >= 3, lambda: chromium.requests(FOREIGN))
+    assert _said(chromium, FOREIGN) == {"popup=blocked", "helper=refused", "clipboard=denied"}
+    assert "/cua-so" not in chromium.requests(FOREIGN)
+
+
+def test_chromium_lets_nobody_past_a_wrong_certificate(chromium: Counter) -> None:
+    chromium.forget()
+    chromium.go(f"https://{WRONG}/")
+    until(lambda: _failed(chromium), chromium.titles)
+    chromium.picture("wrong-certificate")
+    # The link past it is not there, and neither is the word that Chromium takes for one.
+    chromium.desk("xdotool type --delay 30 thisisunsafe; xdotool key Tab Tab Tab Return")
+    chromium.go(f"https://{PORTAL}/")
+    until(lambda: "/" in chromium.requests(PORTAL), chromium.titles)
+    assert chromium.requests(WRONG) == []
+
+
+def test_a_pdf_of_the_portal_is_saved(chromium: Counter) -> None:
+    chromium.go(f"https://{PORTAL}/bien-nhan.pdf")
+    until(lambda: "bien-nhan.pdf" in chromium.desk("find . -name 'bien-nhan*.pdf'"), chromium.titles)
+
+
+def test_scan_is_a_colour_pdf_where_the_browser_is(chromium: Counter) -> None:
+    chromium.sh("echo test >/etc/sane.d/dll.conf")
+    file = chromium.desk(f"/usr/local/bin/lienxa-scan {CODE}").strip()
+    assert file == f"/home/{USER}/Hồ sơ quét/{CODE}.pdf"
+    assert chromium.desk(f"/usr/local/bin/lienxa-scan --pages 2 {CODE}").strip().endswith(f"/{CODE}-2.pdf")
+    pictures = [line.split() for line in chromium.desk(f"pdfimages -list '{file}'").splitlines()[2:]]
+    assert [(one[5], int(one[12]) >= 200, int(one[13]) >= 200) for one in pictures] == [("rgb", True, True)]
+    about = chromium.desk(f"pdfinfo '{file}'")
+    assert re.search(r"PDF version: +1\.4", about)
+    assert len(chromium.desk(f"pdfimages -list '{file[:-4]}-2.pdf'").splitlines()) == 4
+    # GTK's dialog for files has the folder that the program works in in its side bar.
+    assert chromium.desk("readlink /proc/$(pgrep -o -u canbo -x chromium)/cwd").strip() == str(Path(file).parent)
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "words"),
+    [
+        ("'hồ sơ số 1'", 2, "không hợp lệ"),
+        ("../../etc/passwd", 2, "không hợp lệ"),
+        ("--device test:9 H1-1", 1, "Máy quét"),
+    ],
+)
+def test_scan_says_what_is_wrong(applied: Counter, asked: str, code: int, words: str) -> None:
+    said = applied.desk(f"/usr/local/bin/lienxa-scan {asked} 2>&1 || echo $?")
+    assert words in said
+    assert said.strip().endswith(str(code))
+
+
+def test_helpers_are_this_machine_s_alone(applied: Counter) -> None:
+    applied.sh(
+        "ip netns add lxpt-la; ip link add v0 type veth peer name v1 netns lxpt-la; ip addr add 192.0.2.1/24 dev v0; "
+        "ip link set v0 up; ip -n lxpt-la addr add 192.0.2.2/24 dev v1; ip -n lxpt-la link set v1 up"
+    )
+    ask = f"curl -s -o /dev/null -w '%{{http_code}}' --max-time 5 http://192.0.2.1:{HELPER_PORT}/"
+    assert applied.sh(ask) == "200"
+    assert applied.sh(f"ip netns exec lxpt-la {ask}", check=False) == "000"
+
+
+def test_firefox_opens_the_start_page(firefox: Counter) -> None:
+    until(lambda: any(START in title for title in firefox.titles()), firefox.titles)
+    firefox.picture("start-page-firefox")
+
+
+def test_firefox_lets_nobody_past_a_wrong_certificate(firefox: Counter) -> None:
+    until(lambda: any(START in title for title in firefox.titles()), firefox.titles)
+    firefox.forget()
+    firefox.go(f"https://{WRONG}/")
+    until(lambda: not any(START in title for title in firefox.titles()), firefox.titles)
+    firefox.picture("wrong-certificate-firefox")
+    firefox.desk("xdotool key Tab Return Tab Return Tab Return; xdotool key ctrl+t")
+    firefox.go(f"file://{START_PAGE}")
+    until(lambda: any(START in title for title in firefox.titles()), firefox.titles)
+    assert firefox.requests(WRONG) == []
+
+
+def test_firefox_reads_no_other_file(applied: Counter) -> None:
+    """The other way round: without our file the start page is not ours."""
+    applied.sh("mv /etc/firefox/policies/policies.json /root/")
+    try:
+        without = _started(applied, "firefox-esr")
+        until(lambda: any("Firefox" in title for title in without.titles()), without.titles)
+        assert not any(START in title for title in without.titles())
+    finally:
+        applied.sh("systemctl stop browser; mv /root/policies.json /etc/firefox/policies/")
+
+
+def _started(counter: Counter, browser: str) -> Counter:
+    """Without a profile of before, by the command that stands in the menu."""
+    counter.sh(f"rm -rf /home/{USER}/.config /home/{USER}/.mozilla /home/{USER}/.cache")
+    environment = " ".join(f"--setenv={one}" for one in (*ENVIRONMENT.split(), f"HOME=/home/{USER}"))
+    counter.sh("systemctl reset-failed browser 2>/dev/null || :")
+    counter.sh(f"systemd-run -q --uid={USER} --unit=browser {environment} {browser}")
+    until(lambda: any(counter.titles()), lambda: counter.sh("journalctl -u browser -n 30"))
+    return counter
+
+
+def _said(counter: Counter, host: str) -> set[str]:
+    return {path.partition("?")[2] for path in counter.requests(host) if path.startswith("/noi?")}
+
+
+def _failed(counter: Counter) -> bool:
+    return any("Lỗi bảo mật" in title for title in counter.titles())
+
+
+def _web(counter: Counter) -> None:
+    known, unknown = (make_authority(("gialai.gov.vn", "example.vn")) for _ in range(2))
+    counter.sh("cat >/root/web.py", (Path(__file__).parent / "one_stop_web.py").read_text())
+    served = []
+    for host, address in ADDRESSES.items():
+        certificate = make_certificate((host,), unknown if host == WRONG else known)
+        counter.sh(f"umask 077; cat >/root/{host}.pem; ip addr add {address}/32 dev lo", certificate)
+        served.append(f"{address}=/root/{host}.pem")
+    # What the role signing does for the province's authorities.
+    trust = json.dumps({"CACertificates": ["".join(anchor_of(known).split("\n")[1:-2])]})
+    counter.sh("cat >/etc/chromium/policies/managed/authority.json", trust)
+    counter.sh(
+        f"touch /root/web.log; systemd-run -q --unit=web python3 /root/web.py /root/web.log {' '.join(served)}"
+    )
+    until(lambda: "ready" in counter.sh("cat /root/web.log"), lambda: counter.sh("journalctl -u web"))
+
+
+def _firewall(counter: Counter) -> None:
+    """As the role firewall has it on this machine."""
+    machine = counter.site.machine(MACHINE)
+    role = ROLES["firewall"]
+    context = Context(site=counter.site, machine=machine, options=role.options(), role=role)
+    values = {"openings": openings(counter.site, machine), "open_to_all": open_to_all(machine)}
+    text = render(context, "firewall/etc/nftables.conf.j2", values)
+    counter.sh("mkdir -p /etc/nftables.d; cat >/etc/nftables.conf; nft -f /etc/nftables.conf", text)
+
+
+def _unpack(name: str, archive: Archive, folder: Path) -> None:
+    with archive.path.open("rb") as file:
+        subprocess.run(["podman", "exec", "-i", name, "python3", "-c", _UNTAR, str(folder)], stdin=file, check=True)
+
+
+_UNTAR = "import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode='r|xz').extractall(sys.argv[1])"
+
+
+def _ended(events: list[Event]) -> RunEnded:
+    last = events[-1]
+    assert isinstance(last, RunEnded)
+    return last
