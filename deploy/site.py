@@ -29,8 +29,8 @@ ROLES: dict[str, Role] = {
 KINDS: dict[Kind, tuple[str, ...]] = {
     Kind.GATEWAY: ("base", "network"),
     Kind.SERVER: ("base", "firewall"),
-    Kind.OFFICE: ("base", "firewall"),
-    Kind.COUNTER: ("base", "firewall"),
+    Kind.OFFICE: ("base", "firewall", "one_stop"),
+    Kind.COUNTER: ("base", "firewall", "one_stop"),
     Kind.ROOM: ("base", "firewall"),
     Kind.UNMANAGED: (),
 }
