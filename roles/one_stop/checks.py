@@ -69,9 +69,9 @@ def test_chromium_knows_portal(host: Host, site: Site, options: Options, portal:
 
 
 @pytest.mark.next_step("On {machine}: `firefox-esr` opened at about:policies says what it read; apply one_stop.")
-def test_firefox_knows_the_portals(host: Host, site: Site, options: Options) -> None:
+def test_firefox_knows_the_portals(host: Host, site: Site, machine: SiteMachine, options: Options) -> None:
     """Firefox on {machine} has the same policies as far as it knows them."""
-    assert json.loads(host.file(tasks.FIREFOX).content_string) == firefox.policies(site, options)
+    assert json.loads(host.file(tasks.FIREFOX).content_string) == firefox.policies(site, machine, options)
 
 
 @pytest.mark.next_step("Apply the role one_stop to {machine}.")

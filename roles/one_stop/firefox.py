@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from deploy.inventory.site import Site
+from deploy.inventory.site import Site, SiteMachine
+from deploy.inventory.token_policies import mozilla_policies
 from roles.one_stop.chromium import START_PAGE, bookmarks, patterns
 from roles.one_stop.options import Options
 
@@ -40,8 +41,8 @@ _MIXED: dict[str, object] = {
 }
 
 
-def policies(site: Site, options: Options) -> dict[str, object]:
-    """The whole of policies.json."""
+def policies(site: Site, machine: SiteMachine, options: Options) -> dict[str, object]:
+    """The whole of policies.json, with what tokens and authorities want in it."""
     made: dict[str, object] = {
         **_QUIET,
         **_STRICT,
@@ -61,4 +62,4 @@ def policies(site: Site, options: Options) -> dict[str, object]:
     }
     if patterns(site, "pdf"):
         made["Handlers"] = {"mimeTypes": {"application/pdf": {"action": "saveToDisk", "ask": False}}}
-    return {"policies": made}
+    return {"policies": made | mozilla_policies(site, machine)}

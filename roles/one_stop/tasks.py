@@ -32,8 +32,9 @@ def configure(ctx: Context[Options]) -> None:
     """The page before the policies that lead to it."""
     place(ctx, START_PAGE)
     place(ctx, CHROMIUM_START, validate=CHECK_SHELL)
-    for path, made in ((CHROMIUM, chromium.policies), (FIREFOX, firefox.policies)):
-        written = json.dumps(made(ctx.site, ctx.options), ensure_ascii=False, indent=2)
+    of_firefox = firefox.policies(ctx.site, ctx.machine, ctx.options)
+    for path, made in ((CHROMIUM, chromium.policies(ctx.site, ctx.options)), (FIREFOX, of_firefox)):
+        written = json.dumps(made, ensure_ascii=False, indent=2)
         place(ctx, path, content=f"{written}\n", validate=CHECK_JSON)
     place(ctx, SCAN, mode="0755", validate=CHECK_PYTHON)
     place(ctx, SCAN_BUTTON)

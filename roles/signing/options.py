@@ -15,3 +15,9 @@ class Options(BaseOptions):
         description="Whether programs see cards through OpenSC. Without it where a vendor's module knows the same "
         "cards, and each certificate would be shown twice.",
     )
+    time_stamps: str = Field(
+        default="",
+        pattern=r"^(https?://[!-~]+)?$",
+        description="Address of the time-stamp service (RFC 3161) that signing programs use; the doctor asks it. "
+        "Default: none is asked.",
+    )

@@ -31,7 +31,6 @@ from deploy.runner.render import render
 from deploy.site import CATALOG, ROLES
 from roles.firewall.rules import open_to_all, openings
 from roles.one_stop import ROLE
-from roles.one_stop.tasks import START_PAGE
 
 pytestmark = pytest.mark.lab
 
@@ -281,15 +280,11 @@ def test_firefox_opens_the_start_page(firefox: Counter) -> None:
     firefox.picture("start-page-firefox")
 
 
-def test_firefox_lets_nobody_past_a_wrong_certificate(firefox: Counter) -> None:
+def test_firefox_refuses_a_wrong_certificate(firefox: Counter) -> None:
     until(lambda: any(START in title for title in firefox.titles()), firefox.titles)
     firefox.forget()
-    firefox.go(f"https://{WRONG}/")
-    until(lambda: not any(START in title for title in firefox.titles()), firefox.titles)
+    until(lambda: _went(firefox, f"https://{WRONG}/"), firefox.titles)
     firefox.picture("wrong-certificate-firefox")
-    firefox.desk("xdotool key Tab Return Tab Return Tab Return; xdotool key ctrl+t")
-    firefox.go(f"file://{START_PAGE}")
-    until(lambda: any(START in title for title in firefox.titles()), firefox.titles)
     assert firefox.requests(WRONG) == []
 
 
@@ -312,6 +307,14 @@ def _started(counter: Counter, browser: str) -> Counter:
     counter.sh(f"systemd-run -q --uid={USER} --unit=browser {environment} {browser}")
     until(lambda: any(counter.titles()), lambda: counter.sh("journalctl -u browser -n 30"))
     return counter
+
+
+def _went(counter: Counter, address: str) -> bool:
+    """Whether the browser left its start page; Firefox shows itself before it takes keys, so they are tried again."""
+    if not any(START in title for title in counter.titles()):
+        return True
+    counter.go(address)
+    return False
 
 
 def _said(counter: Counter, host: str) -> set[str]:

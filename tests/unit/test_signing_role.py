@@ -118,7 +118,7 @@ def test_a_module_for_another_processor_is_refused(architecture: str, ok: str, t
 def test_files_that_are_not_wanted_any_more_go(said: dict[type, Any]) -> None:
     said[FilesFact] = FilesFact().process(["/etc/p/lienxa-b.module", "/etc/p/lienxa-a.module"])
     commands: Iterator[Any] = files._no_others._inner(
-        folder="/etc/p", pattern="lienxa-*.module", keep=("/etc/p/lienxa-a.module",)
+        folder="/etc/p", pattern="lienxa-*.module", keep=("/etc/p/lienxa-a.module",), mark=""
     )
     assert [str(one) for one in commands] == ["rm -f -- /etc/p/lienxa-b.module"]
 
