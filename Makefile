@@ -7,9 +7,9 @@ LIENXA := .venv/bin/lienxa
 demo: setup
 	.ci/demo $(COMMUNE)
 
-# Two at a time: a lab waits more than it works. What shares a lab stays together (tests/conftest.py).
+# Two modules at a time, labs first: a lab waits more than it works. What shares a lab or tells a story is one module.
 test: setup lint
-	.venv/bin/pytest -n 2 --dist loadgroup
+	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 setup:
 	@.ci/setup

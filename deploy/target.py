@@ -71,7 +71,7 @@ def open_target(inventories: Path, commune: str, *, lab: bool) -> Target:
     inventory = load(inventories, CATALOG)
     resolved = resolve(inventory, commune)
     if lab:
-        site = rehearse(resolved.site, facts(commune))
+        site = rehearse(resolved.site, facts(resolved.site))
         return Target(inventories, commune, lab, inventory, resolved, site, lab_access(site))
     access = field_access(resolved.site, resolved.ssh, inventories / commune / "known_hosts")
     return Target(inventories, commune, lab, inventory, resolved, resolved.site, access)

@@ -44,7 +44,12 @@ def read_authorities(
             key = "sha256" if "SHA-256" in str(error) else "file"
             wrong.append(((number, key), f"upstream.trust_anchors[{number}].{key}: {error}"))
     wrong += _together(anchors, whole=len(anchors) == len(written))
-    return tuple(_site_authority(one) for one in anchors), tuple(wrong)
+    return tuple(_site_authority(one.certificate, one.written.revocation) for one in anchors), tuple(wrong)
+
+
+def authority_of(pem: str) -> SiteAuthority:
+    """The authority whose certificate this is."""
+    return _site_authority(x509.load_pem_x509_certificate(pem.encode("ascii")), ())
 
 
 def _certificate(folder: Path, written: TrustAnchorWritten) -> x509.Certificate:
@@ -112,16 +117,15 @@ def _signed(certificate: x509.Certificate, by: x509.Certificate) -> bool:
     return True
 
 
-def _site_authority(one: _Anchor) -> SiteAuthority:
-    certificate = one.certificate
+def _site_authority(certificate: x509.Certificate, revocation: tuple[str, ...]) -> SiteAuthority:
     return SiteAuthority(
         name=_name(certificate),
-        sha256=one.written.sha256,
+        sha256=certificate.fingerprint(hashes.SHA256()).hex(),
         pem=certificate.public_bytes(Encoding.PEM).decode("ascii"),
         begins=certificate.not_valid_before_utc,
         ends=certificate.not_valid_after_utc,
-        root=one.root,
-        revocation=tuple(dict.fromkeys((*_lists(certificate), *one.written.revocation))),
+        root=certificate.issuer == certificate.subject,
+        revocation=tuple(dict.fromkeys((*_lists(certificate), *revocation))),
     )
 
 

@@ -6,7 +6,9 @@ import hashlib
 import json
 from pathlib import Path
 
+from deploy.inventory.authorities import authority_of
 from deploy.inventory.certificates import anchor_of, make_authority, make_certificate, make_dkim_key
+from deploy.inventory.site import Site
 from deploy.lab.laptop import run, state_dir, write_private
 from deploy.lab.province.issuing import make_authorities
 from deploy.lab.rehearsal import LabFacts
@@ -16,10 +18,16 @@ _ED25519 = 15
 _KEY_SIGNING = 257
 
 
-def facts(slug: str) -> LabFacts:
-    """What `rehearse` has to know of this lab; makes the keys when they are missing."""
+def facts(site: Site) -> LabFacts:
+    """What `rehearse` has to know of this commune's lab; makes the keys when they are missing."""
+    slug = site.commune.slug
     public = ssh_key(slug, "support").with_suffix(".pub").read_text().strip()
-    return LabFacts(support_key=public, trust_anchors=(root_ds(slug),))
+    anchors = province_anchors(slug, site.domain.split(".", 1)[1])
+    return LabFacts(
+        support_key=public,
+        trust_anchors=(root_ds(slug),),
+        authorities=tuple(authority_of(pem) for _, pem in sorted(anchors.items())),
+    )
 
 
 def ssh_key(slug: str, name: str) -> Path:

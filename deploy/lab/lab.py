@@ -55,7 +55,7 @@ def up(
     slug = site.commune.slug
     _refuse(site)
     with locked(f"lab-{slug}") as lock:
-        rehearsed = rehearse(site, facts(slug))
+        rehearsed = rehearse(site, facts(site))
         wanted = _containers(rehearsed, debian, tuple(sorted(set(at_desks))), listener)
         make_room()
         listener("", f"containers: {containers.runtime().why}")

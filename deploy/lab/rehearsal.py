@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from deploy.inventory.role import Kind
-from deploy.inventory.site import Site, SiteMachine, SiteUplink, Support, Upstream
+from deploy.inventory.site import Site, SiteAuthority, SiteMachine, SiteUplink, Support, Upstream
 
 TINH = "tinh"
 """The machine that stands for the province."""
@@ -31,6 +31,8 @@ class LabFacts:
     """Public key of the lab's support account, as in `authorized_keys`."""
     trust_anchors: tuple[str, ...] = ()
     """DS records of the lab's root."""
+    authorities: tuple[SiteAuthority, ...] = ()
+    """Of the province that tinh stands for."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def rehearse(site: Site, facts: LabFacts = LabFacts()) -> Site:
     """The site as it is set up in the lab. Pure: the same site and facts give the same site.
 
     Zones of a trunk become ports of their own under the same interface names, uplinks lease from tinh, and the
-    laptop's key and address, tinh's resolver, clock and trust anchors are added. Nothing else differs.
+    laptop's key and address, tinh's resolver, clock, trust anchors and authorities are added. Nothing else differs.
     """
     keys = (facts.support_key,) if facts.support_key else ()
     laptop = tuple(IPv4Network(laptop_address(index)) for index in range(len(site.uplinks)))
@@ -67,6 +69,7 @@ def rehearse(site: Site, facts: LabFacts = LabFacts()) -> Site:
                 trust_anchors=facts.trust_anchors,
                 portals=site.upstream.portals,
             ),
+            "authorities": (*site.authorities, *facts.authorities),
         }
     )
 

@@ -98,7 +98,7 @@ def in_lab(
     lab.down(slug)
     try:
         lab.up(site, at_desks=packages_of_desks())
-        yield Commune(copy, slug, rehearse(site, facts(slug)))
+        yield Commune(copy, slug, rehearse(site, facts(site)))
     finally:
         lab.down(slug)
 
