@@ -177,6 +177,12 @@ class Catalog:
         first = [role for role in extra if not self.roles[role].needs]
         return (*first, *self.kinds.get(kind, ()), *(role for role in extra if role not in first))
 
+    def in_order(self) -> tuple[str, ...]:
+        """Every role, so that those of any machine stand in the order in which they are applied there."""
+        first = [role for role in self.services.values() if not self.roles[role].needs]
+        by_kind = [role for names in self.kinds.values() for role in names]
+        return tuple(dict.fromkeys((*first, *by_kind, *self.services.values(), *self.roles)))
+
     def of(self, kind: Kind, offered: Collection[str] = ()) -> tuple[Role, ...]:
         """The same as cards."""
         return tuple(self.roles[name] for name in self.names(kind, offered))

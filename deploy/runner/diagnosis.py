@@ -77,6 +77,8 @@ class Patient(Generic[_Options]):
     options: _Options
     ill: frozenset[str] = frozenset()
     """Ids of the causes found so far."""
+    asked: frozenset[str] = frozenset()
+    """Topics that somebody asked about by name: what is no fault by itself (nothing is plugged in) may be theirs."""
 
     @property
     def connected(self) -> bool:
@@ -135,7 +137,8 @@ def run_diagnosis(
         journal.role_started(role.name, "diagnose")
         topics.append(doctor.TOPIC)
         options = cards[role.name].options.model_validate(role.options)
-        for found in doctor.diagnose(Patient(site, machine, options, frozenset(one.cause.id for one in made))):
+        ill = frozenset(one.cause.id for one in made)
+        for found in doctor.diagnose(Patient(site, machine, options, ill, frozenset(request.topics))):
             made.append(found)
             _tell(request, journal, doctor.TOPIC, found)
     problems = sum(not found.cause.warning for found in made)

@@ -13,7 +13,7 @@ from pyinfra.context import config, host
 from deploy.order import Order
 from deploy.runner.context import contexts_of
 from deploy.runner.handed import ALSO
-from deploy.site import ROLES
+from deploy.site import CATALOG, ROLES
 from deploy.stock.connector import cached_target
 
 STAGES = ("install", "configure", "activate")
@@ -28,10 +28,13 @@ def apply_roles() -> None:
     ALSO.update(cached_target(commune, bool(lab)).inventory.handed.files)
     order = _orders(commune, bool(lab))[host.data.lienxa_machine]
     debian = order.site.machine(order.machine).debian or "13"
-    for context in contexts_of(order, ROLES, lab=bool(lab), debian=debian):
-        tasks = import_module(f"roles.{context.role.name}.tasks")
-        for stage in STAGES:
-            getattr(tasks, stage)(context)
+    contexts = {one.role.name: one for one in contexts_of(order, ROLES, lab=bool(lab), debian=debian)}
+    # pyinfra knows an operation by the lines that led to it, and by where its loops stand. All hosts go through all
+    # roles, each through its own: lines that are the same in two roles would else be one operation.
+    for role in host.loop(CATALOG.in_order()):
+        for stage in host.loop(STAGES):
+            if role in contexts:
+                getattr(import_module(f"roles.{role}.tasks"), stage)(contexts[role])
 
 
 @cache

@@ -47,7 +47,7 @@ def judged(patient: Patient[Options], seen: Seen) -> Iterator[Found]:
     modules = list(_modules(seen))
     yield from modules
     if not seen.tokens and not modules:
-        yield _no_token(patient, seen)
+        yield from _no_token(patient, seen)
     for token in seen.tokens:
         yield from _token(patient, seen, token)
     if patient.connected:
@@ -67,15 +67,20 @@ def _modules(seen: Seen) -> Iterator[Found]:
                 pass
 
 
-def _no_token(patient: Patient[Options], seen: Seen) -> Found:
+def _no_token(patient: Patient[Options], seen: Seen) -> Iterator[Found]:
+    """That nothing is plugged in is a fault only to who asks why it does not sign."""
     known = {usb for module in patient.site.modules for usb in module.usb}
     for usb in seen.usb:
         maker = VENDORS.get(usb.partition(":")[0])
         if maker and usb not in known and not seen.readers:
-            return causes.MODULE_MISSING.found(vendor=maker, usb=usb)
+            yield causes.MODULE_MISSING.found(vendor=maker, usb=usb)
+            return
+    if TOPIC not in patient.asked:
+        return
     if seen.readers:
-        return causes.NO_TOKEN.found(reader=seen.readers[0])
-    return causes.NO_READER.found()
+        yield causes.NO_TOKEN.found(reader=seen.readers[0])
+    else:
+        yield causes.NO_READER.found()
 
 
 def _token(patient: Patient[Options], seen: Seen, token: Token) -> Iterator[Found]:

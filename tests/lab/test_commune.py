@@ -160,7 +160,9 @@ def test_doctor_finds_nothing_wrong_with_what_is_healthy(province: Province) -> 
     assert [(line["machine"], line["cause"]) for line in said.of("finding")] == []
     assert (said.summary["findings"], said.summary["failed"], said.summary["machines"]) == (0, 0, 6)
     spoken = province.say("doctor", SLUG, "--lab", "--machine", "vp01", "--language", "vi").out
-    assert "vp01: không thấy gì sai (mạng, thư điện tử)." in spoken
+    assert "vp01: không thấy gì sai (mạng, chữ ký số, thư điện tử)." in spoken
+    asked = province.lienxa("doctor", "--machine", "mc01", "--topic", "signing", code=1)
+    assert [line["cause"] for line in asked.of("finding")] == ["signing.no_reader"]
 
 
 @pytest.mark.parametrize(("where", "how", "mended", "expected"), ILLS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from sample_site import CATALOG, sample_options, sample_site
 
+from deploy import site
 from deploy.inventory.role import Secret
 from deploy.order import Order, make_orders
 
@@ -82,3 +84,14 @@ def test_another_inventory_gives_another_digest(change: str) -> None:
     else:
         options["vp01"]["base"] = options["vp01"]["base"].model_copy(update={"window": {"from": "03:00"}})
     assert make_orders(site, options, secrets_for, CATALOG)["vp01"].digest != orders()["vp01"].digest
+
+
+def test_every_machine_has_its_roles_in_the_order_of_all() -> None:
+    """The stock pyinfra command goes through all roles on every machine, and must not apply them otherwise."""
+    order = site.CATALOG.in_order()
+    assert set(order) == set(site.ROLES)
+    for kind in site.KINDS:
+        for number in range(len(site.SERVICES) + 1):
+            for offered in itertools.combinations(site.SERVICES, number):
+                names = site.CATALOG.names(kind, offered)
+                assert list(names) == [role for role in order if role in names]

@@ -76,9 +76,14 @@ SEEN = Seen(
 )
 
 
-def causes(seen: Seen, of: Site | None = None, ill: frozenset[str] = frozenset()) -> list[str]:
+def causes(
+    seen: Seen,
+    of: Site | None = None,
+    ill: frozenset[str] = frozenset(),
+    asked: frozenset[str] = frozenset({"signing"}),
+) -> list[str]:
     there = of or site()
-    patient: Patient[Any] = Patient(there, there.machine("mc01"), Options(), ill)
+    patient: Patient[Any] = Patient(there, there.machine("mc01"), Options(), ill, asked)
     return [found.cause.id for found in judged(patient, seen)]
 
 
@@ -133,6 +138,10 @@ def with_certificate(**fields: Any) -> Seen:
 )
 def test_exactly_the_cause(seen: Seen, expected: list[str]) -> None:
     assert causes(seen) == expected
+
+
+def test_that_nothing_is_plugged_in_is_a_fault_to_who_asks_alone() -> None:
+    assert causes(replace(SEEN, tokens=(), readers=(), usb=()), asked=frozenset()) == []
 
 
 def test_a_root_that_is_not_believed_in_is_named() -> None:
