@@ -348,7 +348,7 @@ def _start(release: str, folder: Path, kits: Kits, stack: ExitStack) -> Box:
         _output("ip", "-n", there, "link", "set", "eth0", "up")
     _output("ip", "-n", laptop, "link", "set", "lo", "up")
     _output("ip", "-n", laptop, "address", "add", "10.8.0.1/32", "dev", "lo")
-    # The laptop's resolver is nobody whom these networks lead to: sudo, which asks for its own name, would wait for it.
+    # The laptop's resolver is nobody whom these networks lead to: sudo would wait for it.
     command = ["podman", *runtime().arguments, "run", "-d", "--systemd=always", "--privileged", "--dns", "none"]
     command += runtime().create
     _output(*command, "--network", f"ns:/run/netns/{machine}", "--name", name, image, "/sbin/init")
