@@ -94,8 +94,15 @@ class Counter:
         return [path for name, path in (line for line in lines if line != "ready") if name == host]
 
     def go(self, address: str) -> None:
-        """Type an address into the browser's address bar."""
-        self.desk(f"xdotool key ctrl+l; xdotool type --delay 15 '{address}'; xdotool key Return")
+        """Type an address into the browser's address bar; again where a busy machine has swallowed what was typed."""
+        before = self.titles()
+        for _ in range(3):
+            self.desk(f"xdotool key ctrl+l; xdotool type --delay 15 '{address}'; xdotool key Return")
+            deadline = time.monotonic() + 5
+            while time.monotonic() < deadline:
+                if self.titles() != before:
+                    return
+                time.sleep(0.3)
 
     def forget(self) -> None:
         """Begin a new page of the servers' log."""
