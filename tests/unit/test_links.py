@@ -82,7 +82,9 @@ def test_sockets_are_private_and_their_paths_short(home: Path, monkeypatch: pyte
 def test_a_folder_that_others_may_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory(prefix="lx") as short:
         monkeypatch.setenv("XDG_RUNTIME_DIR", short)
-        (Path(short) / "lienxa").mkdir(mode=0o755)
+        (Path(short) / "lienxa").mkdir()
+        # Not by mkdir: a run that another test made here has left its umask.
+        (Path(short) / "lienxa").chmod(0o755)
         with pytest.raises(PermissionError, match="not ours alone"):
             runtime_folder()
 
