@@ -92,6 +92,8 @@ def in_lab(
     content["commune"]["slug"] = slug
     if keep:
         content["machines"] = {name: machine for name, machine in content["machines"].items() if name in keep}
+        for person in content["people"]:
+            person["machines"] = [name for name in person.get("machines", ()) if name in keep]
         (copy / slug / "addresses.yaml").unlink(missing_ok=True)
     file.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
     site = resolve(load(copy, CATALOG), slug).site
