@@ -92,7 +92,7 @@ def in_lab(
     content["commune"]["slug"] = slug
     if keep:
         content["machines"] = {name: machine for name, machine in content["machines"].items() if name in keep}
-        # Servers behind the gateway: what lines do to an apply needs packages to install, and no desk's two gigabytes.
+        # Servers behind the gateway: there must be packages to install, and not a desk's two gigabytes.
         for name, machine in content["machines"].items():
             if name != "gw1":
                 machine |= {"kind": "server", "zone": "server"}
