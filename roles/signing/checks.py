@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import socket
 import ssl
-import struct
 import tempfile
 import time
 import urllib.request
@@ -18,6 +16,7 @@ from deploy.inventory.role import Kind
 from deploy.inventory.site import Site, SiteAuthority, SiteMachine, SiteModule
 from deploy.inventory.token_policies import TOKENS
 from deploy.runner.checking import each
+from deploy.runner.observe import clock_offset
 from roles.signing import tasks
 from roles.signing.options import Options
 
@@ -31,8 +30,6 @@ import ctypes
 library, context = ctypes.CDLL("libpcsclite.so.1"), ctypes.c_long()
 print(hex(library.SCardEstablishContext(ctypes.c_ulong(2), None, None, ctypes.byref(context)) & 0xFFFFFFFF))
 """
-_SINCE_1900 = 2208988800
-"""Seconds from the beginning of NTP's time to that of Unix."""
 LOOK_AT_PCSCD = "On {machine}: `systemctl status pcscd.socket pcscd`, `journalctl -u pcscd -n 30`."
 LOOK_AT_P11_KIT = "On {machine}: `p11-kit list-modules`; is a file of this module in /etc/pkcs11/modules?"
 
@@ -153,7 +150,8 @@ def test_revocation_list(host: Host, site: Site, url: str) -> None:
 @each(_behind_gateway)
 def test_clock(site: Site, machine: SiteMachine, gateway: SiteMachine) -> None:
     """The clock of {machine} is less than two seconds off that of {gateway.name}."""
-    apart = _clocks_apart(str(site.zone(machine.zone).gateway))
+    apart = clock_offset(str(site.zone(machine.zone).gateway))
+    assert apart is not None, f"{gateway.name} does not tell the time"
     assert abs(apart) < MOST_APART, f"it is {apart:.1f} s off"
 
 
@@ -170,21 +168,3 @@ def _registered(host: Host) -> dict[str, str]:
         elif key == "path":
             found[name] = value
     return found
-
-
-def _clocks_apart(server: str) -> float:
-    """Seconds that a time server's clock is ahead of ours (RFC 5905)."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
-        channel.settimeout(5)
-        channel.connect((server, 123))
-        asked = time.time()
-        channel.send(bytes([0x23]) + bytes(47))
-        packet = channel.recv(512)
-        answered = time.time()
-    received, sent = (_seconds(packet[begin : begin + 8]) for begin in (32, 40))
-    return ((received - asked) + (sent - answered)) / 2
-
-
-def _seconds(stamp: bytes) -> float:
-    whole, part = struct.unpack("!II", stamp)
-    return float(whole - _SINCE_1900 + part / 2**32)
