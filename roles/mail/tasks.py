@@ -237,7 +237,7 @@ def _dovecot(ctx: Context[Options]) -> None:
     place(ctx, SIEVE)
     # Dovecot, which is started first, has sockets there; Postfix makes it only when it is started for the first time.
     directory(POSTFIX_SOCKETS, mode="0700", owner="postfix")
-    place(ctx, DOVECOT_UNIT, values={"sieve": SIEVE})
+    place(ctx, DOVECOT_UNIT, values={"sieve": SIEVE, "mail_folder": MAILBOXES})
 
 
 def _rspamd(ctx: Context[Options]) -> None:

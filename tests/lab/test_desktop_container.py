@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from one_machine import OneMachine, booted, ended, image_of_desks, operations
 
-from deploy.fleet.kit import Archive, Kits
+from deploy.fleet.kit import Kits
 from deploy.inventory.loading import load
 from deploy.inventory.resolve import resolve
 from deploy.inventory.secrets import generate
 from deploy.inventory.site import Site, SitePerson
-from deploy.journal import CheckEnded, Event, OperationEnded, RunEnded, parse_event
-from deploy.lab.image import image_with
-from deploy.order import Order, Request, RoleOrder
-from deploy.runner.receiver import UNIT, unit_command
+from deploy.journal import CheckEnded, Event
+from deploy.order import Order, RoleOrder
 from deploy.site import CATALOG
 from roles.desktop import ROLE
-from roles.desktop.forms import OF_RELEASE, SUITE, SUITE_FULL
 from roles.desktop.tasks import PEOPLE
 
 pytestmark = pytest.mark.lab
@@ -36,7 +34,6 @@ INVENTORIES = Path(__file__).parents[2] / "inventories"
 SCREENSHOT = Path(os.environ.get("LIENXA_SCREENSHOTS", "/nonexistent"))
 """A folder for pictures of the desktop, where somebody wants them."""
 MACHINE = "mc01"
-TOOLS = ("imagemagick", "locales", "poppler-utils", "python3-uno", "xauth", "xdotool", "xvfb")
 HERE = SitePerson(name="Trần Thị Ví Dụ", login="vidu.tt", machines=(MACHINE,))
 ALSO_HERE = SitePerson(name="Nguyễn Văn Mẫu", login="mau.nv", machines=(MACHINE, "vp01"))
 ELSEWHERE = SitePerson(name="Lê Văn Khác", login="khac.lv", machines=("vp01",))
@@ -44,42 +41,22 @@ TYPED = "tieengs Vieetj, cuwr nguwowif oowr xax"
 READ = "tiếng Việt, cử người ở xã"
 
 
-@dataclass
-class Desk:
+@dataclass(kw_only=True)
+class Desk(OneMachine):
     """The container, with the kit in it."""
 
-    name: str
     site: Site
     secrets: dict[str, str]
     options: dict[str, object] = field(default_factory=dict)
-    count: int = 0
-    content: Path = Path("/opt/kit/content")
-    runtime: Path = Path("/opt/kit/runtime")
 
-    def sh(self, script: str, given: str = "", *, check: bool = True) -> str:
-        command = ["podman", "exec", "-i", self.name, "sh", "-ec", script]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, input=given)
-        assert not check or done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
-        return done.stdout
-
-    def run(self, action: str = "apply", *, retired: bool = False) -> list[Event]:
-        self.count += 1
+    def run(self, action: Literal["apply", "verify"] = "apply", *, retired: bool = False) -> list[Event]:
         order = Order(
             machine=MACHINE,
             site=self.site,
             roles=() if retired else (RoleOrder(name=ROLE.name, options=self.options),),
             secrets={} if retired else self.secrets,
         )
-        run = f"run-{self.count:03}"
-        request = Request(run=run, action=action, order=order, by="an@may")  # type: ignore[arg-type]
-        path = f"/run/lienxa/{run}.json"
-        self.sh(f"umask 077; mkdir -p /run/lienxa /var/lib/lienxa; cat >{path}", request.to_bytes().decode())
-        self.sh(" ".join(f"'{word}'" for word in unit_command(run, self.content, self.runtime)))
-        self.sh(f"while systemctl is-active -q {UNIT}; do sleep 0.2; done")
-        log = self.sh(f"journalctl -u {UNIT} -n 40 -o cat")
-        written = self.sh(f"cat /var/lib/lienxa/journal/{run}.jsonl", check=False)
-        assert written, log
-        return [parse_event(line) for line in written.splitlines()]
+        return self.carry_out(order, action)
 
     def password(self, person: SitePerson) -> str:
         return self.secrets[f"desktop.password_{person.login}"]
@@ -97,32 +74,20 @@ def commune() -> tuple[Site, dict[str, str]]:
 @pytest.fixture(scope="module", params=["13", "12"], ids=["debian13", "debian12"])
 def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
     site, secrets = commune()
-    packages = (*ROLE.packages, *SUITE, *SUITE_FULL, *OF_RELEASE[request.param], *TOOLS)
-    image = image_with("desktop", request.param, packages)
-    kits, name = Kits(), f"lxdk-desk-{request.param}-{os.getpid()}"
-    limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096", "--shm-size", "512m")
-    command = ["podman", "--runtime", "runc", "run", "-d", "--rm", "--systemd=always", "--privileged", *limits]
-    subprocess.run(
-        [*command, "--network", "none", "--name", name, image, "/sbin/init"], check=True, capture_output=True
-    )
-    try:
-        made = Desk(name, site, dict(secrets))
-        made.sh("until systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; do sleep 0.1; done")
-        _unpack(name, kits.content(), made.content)
-        _unpack(name, kits.runtime({"13": "3.13", "12": "3.11"}[request.param], "x86_64"), made.runtime)
+    with booted(image_of_desks(request.param), f"desk-{request.param}") as name:
+        made = Desk(name=name, site=site, secrets=dict(secrets))
+        made.take(Kits(), request.param)
         # What the role base does before this one.
         made.sh("echo 'vi_VN.UTF-8 UTF-8' >/etc/locale.gen; locale-gen >/dev/null; update-locale LANG=vi_VN.UTF-8")
         yield made
-    finally:
-        subprocess.run(["podman", "rm", "-f", "-t", "0", name], check=False, capture_output=True)
 
 
 def test_apply_then_again(desk: Desk) -> None:
     events = desk.run()
-    assert _ended(events).status == "done", [one for one in _operations(events) if one.error] or events[-3:]
+    assert ended(events).status == "done", [one for one in operations(events) if one.error] or events[-3:]
     again = desk.run()
-    assert [one.name for one in _operations(again) if one.status != "unchanged"] == []
-    assert (_ended(again).changed, _ended(again).failed) == (0, 0)
+    assert [one.name for one in operations(again) if one.status != "unchanged"] == []
+    assert (ended(again).changed, ended(again).failed) == (0, 0)
 
 
 def test_its_own_checks_are_green(desk: Desk) -> None:
@@ -197,27 +162,27 @@ def test_who_has_left_is_locked_out_and_keeps_the_home(desk: Desk) -> None:
     before = desk.site
     desk.site = before.model_copy(update={"people": (ALSO_HERE, ELSEWHERE)})
     try:
-        assert _ended(desk.run()).changed == 1
+        assert ended(desk.run()).changed == 1
         assert "expired" in desk.sh(f"su -s /bin/sh {HERE.login} -c true 2>&1 || :").lower() + desk.sh(
             f"LC_ALL=C chage -l {HERE.login} | grep -i 'account expires' | sed s/Jan.*/expired/"
         )
         assert desk.sh(f"cat /home/{HERE.login}/viec.txt").strip() == "quan trọng"
     finally:
         desk.site = before
-    assert _ended(desk.run()).changed == 2
+    assert ended(desk.run()).changed == 2
     assert desk.sh(f"getent shadow {HERE.login} | cut -d: -f8").strip() == ""
 
 
 def test_nobody_keeps_admin_rights(desk: Desk) -> None:
     desk.sh(f"usermod --append --groups sudo,lpadmin {HERE.login}")
-    assert _ended(desk.run()).changed == 1
+    assert ended(desk.run()).changed == 1
     assert desk.sh(f"id -nG {HERE.login}").split() == [HERE.login, PEOPLE]
 
 
 def test_usb_storage_is_refused_where_the_inventory_says_so(desk: Desk) -> None:
     desk.options = {"usb_storage": "deny"}
     try:
-        assert _ended(desk.run()).changed == 1
+        assert ended(desk.run()).changed == 1
         found = {
             one.id: one.status
             for one in desk.run("verify")
@@ -234,7 +199,7 @@ def test_usb_storage_is_refused_where_the_inventory_says_so(desk: Desk) -> None:
 
 def test_a_desk_that_is_retired_lets_nobody_in_and_keeps_what_people_have(desk: Desk) -> None:
     desk.sh(f"echo quan trọng >/home/{ALSO_HERE.login}/viec.txt")
-    assert _ended(desk.run(retired=True)).status == "done"
+    assert ended(desk.run(retired=True)).status == "done"
     assert desk.sh("systemctl is-active lightdm cups avahi-daemon || :").split() == ["inactive"] * 3
     for person in (HERE, ALSO_HERE):
         assert desk.sh(f"getent shadow {person.login} | cut -d: -f8").strip() == "1"
@@ -322,23 +287,4 @@ def _wait(desk: Desk, script: str, seconds: int = 60) -> None:
 def _picture(desk: Desk, within: str, name: str) -> None:
     if SCREENSHOT.is_dir():
         desk.sh(f"{within} import -window root /tmp/{name}.png")
-        command = ["podman", "exec", desk.name, "cat", f"/tmp/{name}.png"]
-        (SCREENSHOT / f"{name}.png").write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
-
-
-def _unpack(name: str, archive: Archive, folder: Path) -> None:
-    with archive.path.open("rb") as file:
-        subprocess.run(["podman", "exec", "-i", name, "python3", "-c", _UNTAR, str(folder)], stdin=file, check=True)
-
-
-_UNTAR = "import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode='r|xz').extractall(sys.argv[1])"
-
-
-def _operations(events: list[Event]) -> list[OperationEnded]:
-    return [event for event in events if isinstance(event, OperationEnded)]
-
-
-def _ended(events: list[Event]) -> RunEnded:
-    last = events[-1]
-    assert isinstance(last, RunEnded)
-    return last
+        (SCREENSHOT / f"{name}.png").write_bytes(desk.read(f"/tmp/{name}.png"))

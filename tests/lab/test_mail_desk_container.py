@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from one_machine import OneMachine, booted, ended, operations
 
-from deploy.fleet.kit import Archive, Kits
+from deploy.fleet.kit import Kits
 from deploy.inventory.certificates import anchor_of, make_authority
 from deploy.inventory.loading import load
 from deploy.inventory.resolve import resolve
 from deploy.inventory.role import AUTHORITY, TRUST_ANCHOR
 from deploy.inventory.secrets import generate
 from deploy.inventory.site import Site, SiteMailbox
-from deploy.journal import CheckEnded, Event, OperationEnded, RunEnded, parse_event
+from deploy.journal import CheckEnded, Event
 from deploy.lab.image import image_with
-from deploy.order import Order, Request, RoleOrder
-from deploy.runner.receiver import UNIT, unit_command
+from deploy.order import Order, RoleOrder
 from deploy.site import CATALOG, ROLES
 from roles.mail import web_checks
 from roles.mail.tasks import SEARCH
@@ -43,41 +43,21 @@ SUBJECT = "Giấy mời họp: Đảng uỷ xã Mẫu, quý IV"
 ATTACHMENT = "Tờ trình số 12 về ngữ nghĩa.txt"
 
 
-@dataclass
-class Desk:
+@dataclass(kw_only=True)
+class Desk(OneMachine):
     """The container, with the kit in it."""
 
-    name: str
     site: Site
     secrets: dict[str, str]
-    count: int = 0
-    content: Path = Path("/opt/kit/content")
-    runtime: Path = Path("/opt/kit/runtime")
 
-    def sh(self, script: str, given: str = "", *, check: bool = True) -> str:
-        command = ["podman", "exec", "-i", self.name, "sh", "-ec", script]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, input=given)
-        assert not check or done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
-        return done.stdout
-
-    def run(self, action: str = "apply", only: tuple[str, ...] = ()) -> list[Event]:
-        self.count += 1
+    def run(self, action: Literal["apply", "verify"] = "apply", only: tuple[str, ...] = ()) -> list[Event]:
         order = Order(
             machine=MACHINE,
             site=self.site,
             roles=tuple(RoleOrder(name=name, options={}) for name in ROLES_HERE),
             secrets={key: value for key, value in self.secrets.items() if key != AUTHORITY},
         )
-        run = f"run-{self.count:03}"
-        request = Request(run=run, action=action, order=order, by="an@may", only_roles=only)  # type: ignore[arg-type]
-        path = f"/run/lienxa/{run}.json"
-        self.sh(f"umask 077; mkdir -p /run/lienxa /var/lib/lienxa; cat >{path}", request.to_bytes().decode())
-        self.sh(" ".join(f"'{word}'" for word in unit_command(run, self.content, self.runtime)))
-        self.sh(f"while systemctl is-active -q {UNIT}; do sleep 0.2; done")
-        log = self.sh(f"journalctl -u {UNIT} -n 40 -o cat")
-        written = self.sh(f"cat /var/lib/lienxa/journal/{run}.jsonl", check=False)
-        assert written, log
-        return [parse_event(line) for line in written.splitlines()]
+        return self.carry_out(order, action, only=only)
 
     def password(self, login: str) -> str:
         return self.secrets[f"mail.password_{login}"]
@@ -112,32 +92,22 @@ def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
     assert site.mail is not None
     packages = dict.fromkeys(package for role in ROLES_HERE for package in ROLES[role].packages)
     image = image_with("mail-desk", request.param, (*packages, SEARCH[request.param].package, *TOOLS))
-    kits, name = Kits(), f"lxmc-desk-{request.param}-{os.getpid()}"
-    limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096", "--shm-size", "512m")
-    command = ["podman", "--runtime", "runc", "run", "-d", "--rm", "--systemd=always", "--privileged", *limits]
-    names = [word for each in site.mail.host_names for word in ("--add-host", f"{each}:127.0.0.1")]
-    subprocess.run(
-        [*command, "--network", "none", *names, "--name", name, image, "/sbin/init"], check=True, capture_output=True
-    )
-    try:
-        made = Desk(name, site, secrets)
-        made.sh("until systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; do sleep 0.1; done")
-        _unpack(name, kits.content(), made.content)
-        _unpack(name, kits.runtime({"13": "3.13", "12": "3.11"}[request.param], "x86_64"), made.runtime)
+    hosts = dict.fromkeys(site.mail.host_names, "127.0.0.1")
+    with booted(image, f"mail-desk-{request.param}", hosts) as name:
+        made = Desk(name=name, site=site, secrets=secrets)
+        made.take(Kits(), request.param)
         # Rspamd does not begin without a resolver's address; nothing answers there.
         made.sh("echo nameserver 127.0.0.1 >/etc/resolv.conf")
         made.sh(f"cat >{TRUST_ANCHOR}; update-ca-certificates", anchor_of(secrets[AUTHORITY]))
         yield made
-    finally:
-        subprocess.run(["podman", "rm", "-f", "-t", "0", name], check=False, capture_output=True)
 
 
 def test_apply_then_again(desk: Desk) -> None:
     events = desk.run()
-    assert _ended(events).status == "done", events[-3:]
+    assert ended(events).status == "done", events[-3:]
     again = desk.run()
-    assert [one.name for one in _operations(again) if one.status != "unchanged"] == []
-    assert (_ended(again).changed, _ended(again).failed) == (0, 0)
+    assert [one.name for one in operations(again) if one.status != "unchanged"] == []
+    assert (ended(again).changed, ended(again).failed) == (0, 0)
 
 
 def test_the_desk_s_own_checks_are_green(desk: Desk) -> None:
@@ -181,8 +151,7 @@ def test_webmail_writes_and_reads(desk: Desk) -> None:
     assert seen["english"] == []
     assert seen["refused_by_policy"] == []
     if SCREENSHOT.is_dir():
-        picture = ["podman", "exec", desk.name, "cat", "/root/webmail.png"]
-        (SCREENSHOT / "webmail.png").write_bytes(subprocess.run(picture, check=True, capture_output=True).stdout)
+        (SCREENSHOT / "webmail.png").write_bytes(desk.read("/root/webmail.png"))
 
 
 def test_thunderbird_opens_the_mailbox(desk: Desk) -> None:
@@ -285,21 +254,3 @@ with thunderbird._profile() as profile:
             print(json.dumps(remote.run(ASK)))
 END
 """
-
-
-def _unpack(name: str, archive: Archive, folder: Path) -> None:
-    with archive.path.open("rb") as file:
-        subprocess.run(["podman", "exec", "-i", name, "python3", "-c", _UNTAR, str(folder)], stdin=file, check=True)
-
-
-_UNTAR = "import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode='r|xz').extractall(sys.argv[1])"
-
-
-def _operations(events: list[Event]) -> list[OperationEnded]:
-    return [event for event in events if isinstance(event, OperationEnded)]
-
-
-def _ended(events: list[Event]) -> RunEnded:
-    last = events[-1]
-    assert isinstance(last, RunEnded)
-    return last

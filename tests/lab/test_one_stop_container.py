@@ -14,30 +14,28 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from one_machine import OneMachine, booted, ended, image_of_desks, operations
 
-from deploy.fleet.kit import Archive, Kits
+from deploy.fleet.kit import Kits
 from deploy.inventory.certificates import anchor_of, make_authority, make_certificate
 from deploy.inventory.loading import load
 from deploy.inventory.resolve import resolve
 from deploy.inventory.site import Site, SiteBookmark, SitePortal
-from deploy.journal import CheckEnded, Event, OperationEnded, RunEnded, parse_event
-from deploy.lab.image import image_with
-from deploy.order import Order, Request, RoleOrder
+from deploy.journal import CheckEnded, Event
+from deploy.order import Order, RoleOrder
 from deploy.runner.context import Context
-from deploy.runner.receiver import UNIT, unit_command
 from deploy.runner.render import render
 from deploy.site import CATALOG, ROLES
 from roles.firewall.rules import open_to_all, openings
-from roles.one_stop import ROLE
 
 pytestmark = pytest.mark.lab
 
 INVENTORIES = Path(__file__).parents[2] / "inventories"
 SCREENSHOTS = Path(os.environ.get("LIENXA_SCREENSHOTS", "/nonexistent"))
 MACHINE = "mc01"
-TOOLS = ("curl", "imagemagick", "nftables", "openbox", "poppler-utils", "xauth", "xclip", "xdotool", "xvfb")
 PORTAL, FOREIGN, WRONG = "portal.gialai.gov.vn", "la.example.vn", "sai.gialai.gov.vn"
 ADDRESSES = {PORTAL: "203.0.113.5", FOREIGN: "203.0.113.6", WRONG: "203.0.113.7"}
 """Of documentation (RFC 5737), on the container's loopback: browsers take them for the Internet's."""
@@ -49,39 +47,19 @@ USER = "canbo"
 ENVIRONMENT = "DISPLAY=:7 LANG=C.UTF-8 LANGUAGE=vi"
 
 
-@dataclass
-class Counter:
+@dataclass(kw_only=True)
+class Counter(OneMachine):
     """The container, with the kit in it and a person before its screen."""
 
-    name: str
     site: Site
-    count: int = 0
-    content: Path = Path("/opt/kit/content")
-    runtime: Path = Path("/opt/kit/runtime")
-
-    def sh(self, script: str, given: str = "", *, user: str = "root", check: bool = True) -> str:
-        command = ["podman", "exec", "-i", "-u", user, self.name, "sh", "-ec", script]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, input=given, timeout=600)
-        assert not check or done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
-        return done.stdout
 
     def desk(self, script: str, *, check: bool = True) -> str:
         """As the person at the screen."""
         return self.sh(f"export HOME=/home/{USER} {ENVIRONMENT}; cd; {script}", user=USER, check=check)
 
-    def run(self, action: str = "apply") -> list[Event]:
-        self.count += 1
+    def run(self, action: Literal["apply", "verify"] = "apply") -> list[Event]:
         order = Order(machine=MACHINE, site=self.site, roles=(RoleOrder(name="one_stop", options={}),))
-        run = f"run-{self.count:03}"
-        request = Request(run=run, action=action, order=order, by="an@may")  # type: ignore[arg-type]
-        path = f"/run/lienxa/{run}.json"
-        self.sh(f"umask 077; mkdir -p /run/lienxa /var/lib/lienxa; cat >{path}", request.to_bytes().decode())
-        self.sh(" ".join(f"'{word}'" for word in unit_command(run, self.content, self.runtime)))
-        self.sh(f"while systemctl is-active -q {UNIT}; do sleep 0.2; done")
-        log = self.sh(f"journalctl -u {UNIT} -n 40 -o cat")
-        written = self.sh(f"cat /var/lib/lienxa/journal/{run}.jsonl", check=False)
-        assert written, log
-        return [parse_event(line) for line in written.splitlines()]
+        return self.carry_out(order, action)
 
     def titles(self) -> list[str]:
         """Of all windows."""
@@ -143,35 +121,24 @@ def commune() -> Site:
 
 @pytest.fixture(scope="module", params=["13", "12"], ids=["debian13", "debian12"])
 def counter(request: pytest.FixtureRequest) -> Iterator[Counter]:
-    image = image_with("one-stop", request.param, (*ROLE.packages, *TOOLS))
-    kits, name = Kits(), f"lxpt-{request.param}-{os.getpid()}"
-    limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096", "--shm-size", "512m")
-    command = ["podman", "--runtime", "runc", "run", "-d", "--rm", "--systemd=always", "--privileged", *limits]
-    names = [word for host, address in ADDRESSES.items() for word in ("--add-host", f"{host}:{address}")]
-    subprocess.run(
-        [*command, "--network", "none", *names, "--name", name, image, "/sbin/init"], check=True, capture_output=True
-    )
-    try:
-        made = Counter(name, commune())
-        made.sh("until systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; do sleep 0.1; done")
-        _unpack(name, kits.content(), made.content)
-        _unpack(name, kits.runtime({"13": "3.13", "12": "3.11"}[request.param], "x86_64"), made.runtime)
+    with booted(image_of_desks(request.param), f"counter-{request.param}", ADDRESSES) as name:
+        made = Counter(name=name, site=commune())
+        made.take(Kits(), request.param)
         _firewall(made)
         yield made
-    finally:
-        subprocess.run(["podman", "rm", "-f", "-t", "0", name], check=False, capture_output=True)
 
 
 @pytest.fixture(scope="module")
 def applied(counter: Counter) -> Counter:
     """The role applied, and a person with a screen; web servers stand by."""
     events = counter.run()
-    assert _ended(events).status == "done", events[-3:]
+    assert ended(events).status == "done", events[-3:]
     _web(counter)
     counter.sh(f"useradd -m -s /bin/sh {USER}")
     counter.sh("systemd-run -q --uid=canbo --unit=screen Xvfb :7 -screen 0 1280x900x24 -nolisten tcp")
     until(lambda: bool(counter.sh("test -e /tmp/.X11-unix/X7 && echo yes", check=False)), "no screen")
-    counter.sh("systemd-run -q --uid=canbo --unit=windows --setenv=DISPLAY=:7 --setenv=HOME=/home/canbo openbox")
+    environment = "--setenv=DISPLAY=:7 --setenv=HOME=/home/canbo"
+    counter.sh(f"systemd-run -q --uid=canbo --unit=windows {environment} xfwm4 --compositor=off")
     return counter
 
 
@@ -191,8 +158,8 @@ def firefox(applied: Counter) -> Iterator[Counter]:
 
 def test_again_changes_nothing(applied: Counter) -> None:
     again = applied.run()
-    assert [one.name for one in again if isinstance(one, OperationEnded) and one.status != "unchanged"] == []
-    assert (_ended(again).changed, _ended(again).failed) == (0, 0)
+    assert [one.name for one in operations(again) if one.status != "unchanged"] == []
+    assert (ended(again).changed, ended(again).failed) == (0, 0)
 
 
 def test_its_own_checks_are_green(applied: Counter) -> None:
@@ -357,17 +324,3 @@ def _firewall(counter: Counter) -> None:
     values = {"openings": openings(counter.site, machine), "open_to_all": open_to_all(machine)}
     text = render(context, "firewall/etc/nftables.conf.j2", values)
     counter.sh("mkdir -p /etc/nftables.d; cat >/etc/nftables.conf; nft -f /etc/nftables.conf", text)
-
-
-def _unpack(name: str, archive: Archive, folder: Path) -> None:
-    with archive.path.open("rb") as file:
-        subprocess.run(["podman", "exec", "-i", name, "python3", "-c", _UNTAR, str(folder)], stdin=file, check=True)
-
-
-_UNTAR = "import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode='r|xz').extractall(sys.argv[1])"
-
-
-def _ended(events: list[Event]) -> RunEnded:
-    last = events[-1]
-    assert isinstance(last, RunEnded)
-    return last

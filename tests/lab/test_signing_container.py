@@ -9,28 +9,26 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from made_authorities import Authority
+from one_machine import OneMachine, booted, ended, image_of_desks, operations
 
-from deploy.fleet.kit import Archive, Kits
+from deploy.fleet.kit import Kits
 from deploy.inventory.loading import BadInventory, Inventory, load
 from deploy.inventory.resolve import resolve
 from deploy.inventory.site import Site
 from deploy.inventory.token_policies import TOKENS, authority_file
-from deploy.journal import CheckEnded, Event, OperationEnded, RunEnded, parse_event
-from deploy.lab.image import image_with
-from deploy.order import Order, Request, RoleOrder
-from deploy.runner.receiver import UNIT, unit_command
-from deploy.site import CATALOG, ROLES
+from deploy.journal import CheckEnded, Event
+from deploy.order import Order, RoleOrder
+from deploy.site import CATALOG
 from roles.signing.checks import _ASK_READERS, _DENIED
 
 pytestmark = pytest.mark.lab
@@ -39,7 +37,6 @@ INVENTORIES = Path(__file__).parents[2] / "inventories"
 MACHINE = "mc01"
 OFFICIAL, OTHER = "mau.nv", "vidu.tt"
 NAME = "Nguyễn Văn Mẫu"
-TOOLS = ("chromium", "chrony", "firefox-esr", "libpam-systemd", "softhsm2")
 VENDOR_LIBRARY = "/usr/lib/softhsm/libsofthsm2.so"
 CRL_PORT = 8099
 PIN = "271828"
@@ -54,22 +51,11 @@ def authorities() -> tuple[Authority, Authority, Authority]:
     return old, new, new.issuing("Cấp Phát Ký Số G2", crl=f"http://127.0.0.1:{CRL_PORT}/goc-g2.crl")
 
 
-@dataclass
-class Counter:
+@dataclass(kw_only=True)
+class Counter(OneMachine):
     """The container, and the inventory that it is set up by."""
 
-    name: str
     folder: Path
-    count: int = 0
-    content: Path = Path("/opt/kit/content")
-    runtime: Path = Path("/opt/kit/runtime")
-
-    def sh(self, script: str, given: str | bytes = "", *, check: bool = True) -> str:
-        command = ["podman", "exec", "-i", self.name, "sh", "-ec", script]
-        body = given.encode() if isinstance(given, str) else given
-        done = subprocess.run(command, capture_output=True, check=False, input=body)
-        assert not check or done.returncode == 0, f"{script}\n{done.stdout.decode()}{done.stderr.decode()}"
-        return done.stdout.decode()
 
     def as_(self, login: str, script: str, given: str = "", *, at_the_screen: bool = False) -> str:
         """What a command prints, run by an official: at the machine's screen, or from anywhere else."""
@@ -104,31 +90,21 @@ class Counter:
 
     def send(self, kits: Kits) -> None:
         """The kit's content, in place of the one before."""
-        self.sh(f"rm -rf {self.content}")
-        unpack(self.name, kits.content(), self.content)
+        self.unpack(kits.content(), self.content)
 
     def run_with_what_is_there(
         self,
         inventory: Inventory,
-        action: str = "apply",
+        action: Literal["apply", "plan", "verify"] = "apply",
         *,
         roles: tuple[str, ...] = ("signing",),
         options: Mapping[str, Any] = MappingProxyType({}),
     ) -> list[Event]:
         """A run with the kit that was sent last."""
-        self.count += 1
         site = self.site(inventory)
         orders = tuple(RoleOrder(name=name, options=dict(options)) for name in roles)
         order = Order(machine=MACHINE, site=site, roles=orders)
-        run = f"run-{self.count:03}"
-        request = Request(run=run, action=action, order=order, by="an@may")  # type: ignore[arg-type]
-        path = f"/run/lienxa/{run}.json"
-        self.sh(f"umask 077; mkdir -p /run/lienxa /var/lib/lienxa; cat >{path}", request.to_bytes())
-        self.sh(" ".join(f"'{word}'" for word in unit_command(run, self.content, self.runtime)))
-        self.sh(f"while systemctl is-active -q {UNIT}; do sleep 0.2; done")
-        written = self.sh(f"cat /var/lib/lienxa/journal/{run}.jsonl", check=False)
-        assert written, self.sh(f"journalctl -u {UNIT} -n 40 -o cat")
-        return [parse_event(line) for line in written.splitlines()]
+        return self.carry_out(order, action)
 
     def site(self, inventory: Inventory) -> Site:
         return resolve(inventory, "xa-mau").site
@@ -136,34 +112,20 @@ class Counter:
 
 @pytest.fixture(scope="module", params=["13", "12"], ids=["debian13", "debian12"])
 def counter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counter]:
-    image = image_with("signing", request.param, (*ROLES["signing"].packages, *TOOLS))
-    name = f"lxsg-signing-{request.param}-{os.getpid()}"
-    limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096", "--shm-size", "512m")
-    command = ["podman", "--runtime", "runc", "run", "-d", "--rm", "--systemd=always", "--privileged", *limits]
-    subprocess.run(
-        [*command, "--network", "none", "--name", name, image, "/sbin/init"], check=True, capture_output=True
-    )
-    try:
-        folder = tmp_path_factory.mktemp("inventories")
-        (folder / "xa-mau").mkdir()
-        (folder / "xa-mau/commune.yaml").write_bytes((INVENTORIES / "xa-mau/commune.yaml").read_bytes())
-        made = Counter(name, folder)
-        made.sh("until systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; do sleep 0.1; done")
-        runtime = Kits().runtime({"13": "3.13", "12": "3.11"}[request.param], "x86_64")
-        unpack(name, runtime, made.runtime)
+    folder = tmp_path_factory.mktemp("inventories")
+    (folder / "xa-mau").mkdir()
+    (folder / "xa-mau/commune.yaml").write_bytes((INVENTORIES / "xa-mau/commune.yaml").read_bytes())
+    with booted(image_of_desks(request.param), f"signing-{request.param}") as name:
+        made = Counter(name=name, folder=folder)
+        made.take(Kits(), request.param)
         prepare(made)
         yield made
-    finally:
-        subprocess.run(["podman", "rm", "-f", "-t", "0", name], check=False, capture_output=True)
 
 
 def prepare(counter: Counter) -> None:
     """Officials, a vendor's library that is not Debian's, the province's revocation list, the gateway's clock."""
     counter.sh(f"for login in {OFFICIAL} {OTHER}; do useradd -m -s /bin/bash $login; done")
-    library = subprocess.run(
-        ["podman", "exec", counter.name, "cat", VENDOR_LIBRARY], check=True, capture_output=True
-    ).stdout
-    (counter.folder / "libvendor.so").write_bytes(library)
+    (counter.folder / "libvendor.so").write_bytes(counter.read(VENDOR_LIBRARY))
     counter.sh(f"rm -f {VENDOR_LIBRARY} /usr/share/p11-kit/modules/softhsm2.module /usr/lib/*/softhsm/libsofthsm2.so")
     # A vendor's module works for every account; only the token is somebody's.
     counter.sh(
@@ -180,11 +142,11 @@ def prepare(counter: Counter) -> None:
 def test_apply_then_again(counter: Counter) -> None:
     inventory = counter.inventory()
     events = counter.run(inventory)
-    assert _ended(events).status == "done", events[-3:]
-    assert _ended(events).changed > 10
+    assert ended(events).status == "done", events[-3:]
+    assert ended(events).changed > 10
     again = counter.run(inventory)
-    assert [one.name for one in _operations(again) if one.status != "unchanged"] == []
-    assert (_ended(again).changed, _ended(again).failed) == (0, 0)
+    assert [one.name for one in operations(again) if one.status != "unchanged"] == []
+    assert (ended(again).changed, ended(again).failed) == (0, 0)
 
 
 def test_checks_are_green(counter: Counter) -> None:
@@ -322,17 +284,16 @@ def test_a_module_that_is_another_on_the_machine_is_refused_before_anything_is_d
     found = hashlib.sha256(forged.read_bytes()).hexdigest()
     counter.send(Kits(files={found: forged}))
     counter.sh(f"mv {counter.content}/handed/{found} {counter.content}/handed/{module.sha256}")
-    ended = _ended(counter.run_with_what_is_there(inventory))
-    assert ended.status == "failed"
-    assert ended.changed == 0
-    assert ended.error is not None
-    assert "libvendor.so is not the one of the inventory" in ended.error.message
-    assert "nothing was touched" in ended.error.message
+    last = ended(counter.run_with_what_is_there(inventory))
+    assert (last.status, last.changed) == ("failed", 0)
+    assert last.error is not None
+    assert "libvendor.so is not the one of the inventory" in last.error.message
+    assert "nothing was touched" in last.error.message
 
 
 def test_a_module_that_has_left_the_inventory_is_unregistered(counter: Counter) -> None:
     events = counter.run(counter.inventory(modules=False))
-    assert _ended(events).status == "done", events[-3:]
+    assert ended(events).status == "done", events[-3:]
     assert "vendor" not in counter.sh("p11-kit list-modules; ls /etc/pkcs11/modules /usr/local/lib/lienxa/pkcs11")
     listed = f"pkcs11-tool --module {TOKENS} --list-objects --type cert 2>&1 || true"
     assert NAME not in counter.as_(OFFICIAL, listed, at_the_screen=True)
@@ -342,7 +303,7 @@ def test_a_module_that_has_left_the_inventory_is_unregistered(counter: Counter) 
 def test_without_opensc_no_program_loads_it(counter: Counter) -> None:
     inventory = counter.inventory(modules=False)
     assert "opensc-pkcs11" in counter.sh("p11-kit list-modules")
-    assert _ended(counter.run(inventory, options={"opensc": False})).status == "done"
+    assert ended(counter.run(inventory, options={"opensc": False})).status == "done"
     assert "opensc" not in counter.sh("p11-kit list-modules")
 
 
@@ -354,28 +315,10 @@ def test_retired_the_authorities_are_believed_in_no_longer(counter: Counter) -> 
     known = f"openssl verify -CAfile {bundle}"
     assert "OK" in counter.sh(f"{known} {file}; cp {file} /root/goc.crt")
     events = counter.run(inventory, roles=())
-    assert _ended(events).status == "done", events[-3:]
+    assert ended(events).status == "done", events[-3:]
     assert "OK" not in counter.sh(f"{known} /root/goc.crt 2>&1 || true")
     names = " -o ".join(f"-name '{name}'" for name in ("*lienxa-signing*", "*lienxa-authority*", "*lienxa-vendor*"))
     assert counter.sh(f"find /etc /usr {names}") == ""
     assert "inactive" in counter.sh("systemctl is-active pcscd.socket || true")
-    again = _ended(counter.run(inventory, roles=()))
+    again = ended(counter.run(inventory, roles=()))
     assert (again.status, again.changed) == ("done", 0)
-
-
-def unpack(name: str, archive: Archive, folder: Path) -> None:
-    with archive.path.open("rb") as file:
-        subprocess.run(["podman", "exec", "-i", name, "python3", "-c", _UNTAR, str(folder)], stdin=file, check=True)
-
-
-_UNTAR = "import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode='r|xz').extractall(sys.argv[1])"
-
-
-def _operations(events: list[Event]) -> list[OperationEnded]:
-    return [event for event in events if isinstance(event, OperationEnded)]
-
-
-def _ended(events: list[Event]) -> RunEnded:
-    last = events[-1]
-    assert isinstance(last, RunEnded)
-    return last

@@ -126,7 +126,7 @@ def test_resets_and_black_holes_in_an_apply_that_goes_through_the_gateway(commun
     with bad_lines(commune, "gw1") as line, laptop(commune, line, "apply") as seen:
         for machine, sort in (("srv1", Sort.RESET), ("vp01", Sort.BLACK_HOLE)):
             seen.wait_for(lambda machine=machine: seen.of(machine, event="operation"), seconds=240)
-            assert line.cut(sort)
+            seen.wait_for(lambda sort=sort: line.cut(sort))
         assert seen.end() == 0, str(seen)
     assert (seen.summary["changed"], seen.summary["failed"], seen.summary["unreachable"]) == (0, 0, 0)
     for machine in commune.managed:
