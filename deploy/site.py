@@ -33,8 +33,8 @@ ROLES: dict[str, Role] = {
 KINDS: dict[Kind, tuple[str, ...]] = {
     Kind.GATEWAY: ("base", "network"),
     Kind.SERVER: ("base", "firewall"),
-    Kind.OFFICE: ("base", "firewall", "desktop", "signing"),
-    Kind.COUNTER: ("base", "firewall", "desktop", "signing"),
+    Kind.OFFICE: ("base", "firewall", "desktop", "one_stop", "signing"),
+    Kind.COUNTER: ("base", "firewall", "desktop", "one_stop", "signing"),
     Kind.ROOM: ("base", "firewall", "desktop"),
     Kind.UNMANAGED: (),
 }

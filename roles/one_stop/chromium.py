@@ -70,7 +70,7 @@ def policies(site: Site, options: Options) -> dict[str, object]:
         "PopupsAllowedForUrls": patterns(site, "popups"),
         "ClipboardAllowedForUrls": patterns(site, "clipboard"),
         "AlwaysOpenPdfExternally": bool(patterns(site, "pdf")),
-        "LocalNetworkAccessAllowedForUrls": [own_servers(site), *patterns(site, "local_network")],
+        "LocalNetworkAccessAllowedForUrls": patterns(site, "local_network"),
         "AutoSelectCertificateForUrls": certificates(site),
     }
 
@@ -87,11 +87,6 @@ def bookmarks(site: Site) -> list[dict[str, str]]:
 def patterns(site: Site, what: Literal["popups", "clipboard", "pdf", "local_network"]) -> list[str]:
     """The origins that may do it, each with its port: without one, Chromium takes any."""
     return [with_port(one) for portal in site.upstream.portals if what in portal.may for one in portal.origins]
-
-
-def own_servers(site: Site) -> str:
-    """Their pages are the local network's own: webmail's editor is a frame that Chromium asks about otherwise."""
-    return f"https://[*.]{site.domain}"
 
 
 def certificates(site: Site) -> list[str]:

@@ -55,7 +55,7 @@ def policies(site: Site, machine: SiteMachine, options: Options) -> dict[str, ob
         "PopupBlocking": {"Allow": patterns(site, "popups"), "Default": True, "Locked": True},
         "LocalNetworkAccess": {
             "Enabled": True,
-            "SkipDomains": [f"*.{site.domain}", *sorted(_hosts(patterns(site, "local_network")))],
+            "SkipDomains": sorted({urlsplit(one).hostname or "" for one in patterns(site, "local_network")}),
             "Locked": True,
         },
         "Preferences": {name: {"Value": value, "Status": "locked"} for name, value in _MIXED.items()},
@@ -63,7 +63,3 @@ def policies(site: Site, machine: SiteMachine, options: Options) -> dict[str, ob
     if patterns(site, "pdf"):
         made["Handlers"] = {"mimeTypes": {"application/pdf": {"action": "saveToDisk", "ask": False}}}
     return {"policies": made | mozilla_policies(site, machine)}
-
-
-def _hosts(origins: list[str]) -> set[str]:
-    return {urlsplit(origin).hostname or "" for origin in origins}

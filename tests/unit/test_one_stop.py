@@ -44,10 +44,6 @@ def site(*portals: SitePortal) -> Site:
     return base.model_copy(update={"upstream": base.upstream.model_copy(update={"portals": portals})})
 
 
-SERVERS = f"https://[*.]{site().domain}"
-"""The commune's own: webmail comes from the local network and may lead to it."""
-
-
 def file(path: str, **options: Any) -> str:
     here = site(LOOK_UP, COUNTER)
     context = Context(site=here, machine=here.machines[0], options=Options(**options), role=ROLE)
@@ -56,8 +52,7 @@ def file(path: str, **options: Any) -> str:
 
 def test_chromium_lets_only_those_do_it_who_may() -> None:
     told = chromium.policies(site(LOOK_UP, COUNTER), Options())
-    assert told["PopupsAllowedForUrls"] == OWN
-    assert told["LocalNetworkAccessAllowedForUrls"] == [SERVERS, *OWN]
+    assert told["PopupsAllowedForUrls"] == told["LocalNetworkAccessAllowedForUrls"] == OWN
     assert told["ClipboardAllowedForUrls"] == ["https://tracuu.vn:443"]
     assert told["AlwaysOpenPdfExternally"] is True
     assert (told["DefaultPopupsSetting"], told["DefaultClipboardSetting"]) == (2, 2)
@@ -77,7 +72,7 @@ def test_without_portals_nobody_may_anything() -> None:
     assert {name: told[name] for name in told if name.endswith("AllowedForUrls")} == {
         "PopupsAllowedForUrls": [],
         "ClipboardAllowedForUrls": [],
-        "LocalNetworkAccessAllowedForUrls": [SERVERS],
+        "LocalNetworkAccessAllowedForUrls": [],
     }
     assert told["AlwaysOpenPdfExternally"] is False
 
@@ -90,11 +85,7 @@ def told_firefox(*portals: SitePortal) -> Any:
 def test_firefox_is_told_the_same() -> None:
     told = told_firefox(LOOK_UP, COUNTER)
     assert told["PopupBlocking"] == {"Allow": OWN, "Default": True, "Locked": True}
-    assert told["LocalNetworkAccess"]["SkipDomains"] == [
-        f"*.{site().domain}",
-        "ky.gialai.gov.vn",
-        "motcua.gialai.gov.vn",
-    ]
+    assert told["LocalNetworkAccess"]["SkipDomains"] == ["ky.gialai.gov.vn", "motcua.gialai.gov.vn"]
     assert told["DisableSecurityBypass"]["InvalidCertificate"] is True
     assert told["ManagedBookmarks"][0] == {"toplevel_name": "Dịch vụ công"}
     assert told["Handlers"]["mimeTypes"]["application/pdf"]["action"] == "saveToDisk"
