@@ -17,6 +17,7 @@ import roles.base.doctor as base
 import roles.mail.doctor as mail
 import roles.mail_client.doctor as mail_client
 import roles.network.doctor as network
+import roles.one_stop.doctor as portal
 import roles.signing.doctor_causes as signing_causes
 from deploy.fleet.updates import State, Update
 from deploy.inventory.loading import load
@@ -32,7 +33,7 @@ from deploy.runner.journal_writer import Counts, JournalWriter
 from deploy.site import CATALOG, ROLES
 
 SITE = resolve(load(Path(__file__).parents[2] / "inventories", CATALOG), "xa-mau").site
-DOCTORS = (base, network, mail_client, mail, signing_causes)
+DOCTORS = (base, network, mail_client, mail, portal, signing_causes)
 NEAR = str(SITE.zone("office").gateway)
 OWN = str(SITE.machine("vp01").address)
 LINES = {"wan0": True, "lan0": True}
@@ -56,6 +57,7 @@ MAIL_DESK = mail_client.Seen(
     missing=(),
 )
 SERVER = mail.Seen(down=(), waiting=(), free=9000, full=False)
+COUNTER = portal.Seen(policies={}, silent=(), hosts={}, origins=[portal.Reached("Một cửa", "motcua.vn", 443)])
 
 
 def patient(machine: str, ill: Iterable[str] = ()) -> Patient[Any]:
@@ -120,6 +122,42 @@ def test_mail_at_a_desk(seen: Any, ill: tuple[str, ...], expected: list[str]) ->
         reached = tuple(mail_client.Reached(one.server, seen, "expired") for one in MAIL_DESK.servers)  # type: ignore[arg-type]
         seen = replace(MAIL_DESK, servers=reached)
     assert causes(mail_client.judged(patient("vp01", ill), seen)) == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "ill", "expected"),
+    [
+        (COUNTER, (), []),
+        (replace(COUNTER, policies={"Firefox": "/etc/x"}), (), ["portal.policy_missing"]),
+        (replace(COUNTER, hosts={"motcua.vn": "192.0.2.1", "mayin": "10.0.0.9"}), (), ["portal.hosts_file"]),
+        (replace(COUNTER, silent=(("Một cửa", 8987),)), (), []),
+        ("no name", (), ["portal.no_name"]),
+        ("blocked", (), ["portal.blocked"]),
+        ("closed", (), ["portal.closed"]),
+        ("not believed", (), ["portal.certificate"]),
+        ("closed", ("network.line_down",), []),
+    ],
+    ids=str,
+)
+def test_the_portals_at_a_desk(seen: Any, ill: tuple[str, ...], expected: list[str]) -> None:
+    if isinstance(seen, str):
+        seen = replace(COUNTER, origins=[replace(COUNTER.origins[0], outcome=seen, reason="expired")])  # type: ignore[arg-type]
+    assert causes(portal.judged(patient("mc01", ill), seen)) == expected
+
+
+def test_a_signing_program_that_rests_is_told_to_who_asks_about_the_portal() -> None:
+    seen = replace(COUNTER, silent=(("Một cửa", 8987),))
+    asking = replace(patient("mc01"), asked=frozenset({"portal"}))
+    assert causes(portal.judged(asking, seen)) == ["portal.helper_silent"]
+
+
+def test_a_file_of_hosts_is_read_as_the_system_reads_it() -> None:
+    written = "127.0.0.1 localhost\n# 192.0.2.1 cu.vn\n\n192.0.2.2\tmotcua.vn motcua # của tỉnh\n"
+    assert portal.written_down(written) == {
+        "localhost": "127.0.0.1",
+        "motcua.vn": "192.0.2.2",
+        "motcua": "192.0.2.2",
+    }
 
 
 def test_without_the_authority_a_server_that_is_not_believed_is_no_second_cause() -> None:
