@@ -27,5 +27,6 @@ ROLE = Role(
         "sane-utils",
         "zenity",
     ),
+    optional=("xprintidle",),
     needs=("base", "firewall"),
 )

@@ -15,7 +15,7 @@ from testinfra.host import Host
 
 from deploy.inventory.site import Site, SiteMachine, SitePortal
 from deploy.runner.checking import each
-from roles.one_stop import chromium, firefox, tasks
+from roles.one_stop import chromium, firefox, kiosk, tasks
 from roles.one_stop.options import Options
 
 CODE = "H21.31-000000-0001"
@@ -24,6 +24,14 @@ SCAN_SECONDS = 25
 
 def _portals(site: Site, machine: SiteMachine, options: Options) -> list[SitePortal]:
     return list(site.upstream.portals)
+
+
+def _portals_to_work_with(site: Site, machine: SiteMachine, options: Options) -> list[SitePortal]:
+    return [] if options.kiosk else list(site.upstream.portals)
+
+
+def _look_up_pages(site: Site, machine: SiteMachine, options: Options) -> list[str]:
+    return [options.kiosk] if options.kiosk else []
 
 
 def _helper_ports(site: Site, machine: SiteMachine, options: Options) -> list[int]:
@@ -60,7 +68,7 @@ def test_helper_is_this_machine_s_alone(host: Host, port: int) -> None:
 
 
 @pytest.mark.next_step("On {machine}: `chromium` opened at chrome://policy says what it read; apply one_stop.")
-@each(_portals)
+@each(_portals_to_work_with)
 def test_chromium_knows_portal(host: Host, site: Site, options: Options, portal: SitePortal) -> None:
     """Chromium on {machine} has the policies for {portal.title}, refuses wrong certificates, and reports nothing."""
     written = json.loads(host.file(tasks.CHROMIUM).content_string)
@@ -81,6 +89,16 @@ def test_start_page_leads_to_portal(host: Host, portal: SitePortal) -> None:
     page = host.file(tasks.START_PAGE)
     assert page.mode & 0o004
     assert html.escape(portal.title) in page.content_string
+
+
+@pytest.mark.next_step("On {machine}: `systemctl status lightdm`; apply one_stop.")
+@each(_look_up_pages)
+def test_look_up_screen_is_there(host: Host, site: Site, options: Options, page: str) -> None:
+    """Whoever comes to {machine} finds {page}, without signing in, and Chromium leads nowhere else."""
+    assert json.loads(host.file(tasks.CHROMIUM).content_string) == chromium.policies(site, options)
+    assert f"autologin-user={kiosk.USER}" in host.file(kiosk.GREETER).content_string
+    assert page in host.file(kiosk.PROGRAM).content_string
+    assert host.user(kiosk.USER).exists
 
 
 def _opens(expression: list[dict[str, Any]], port: int) -> bool:

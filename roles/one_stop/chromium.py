@@ -6,7 +6,7 @@ import json
 from typing import Literal
 
 from deploy.inventory.site import Site
-from deploy.inventory.urls import HTTPS
+from deploy.inventory.urls import HTTPS, origin_of
 from roles.one_stop.options import Options
 
 BLOCK = 2
@@ -55,7 +55,7 @@ _STRICT: dict[str, object] = {
 
 def policies(site: Site, options: Options) -> dict[str, object]:
     """The whole of the policy file."""
-    return {
+    made: dict[str, object] = {
         **_QUIET,
         **_STRICT,
         "HomepageIsNewTabPage": False,
@@ -73,6 +73,7 @@ def policies(site: Site, options: Options) -> dict[str, object]:
         "LocalNetworkAccessAllowedForUrls": patterns(site, "local_network"),
         "AutoSelectCertificateForUrls": certificates(site),
     }
+    return made | _of_a_look_up_screen(options.kiosk) if options.kiosk else made
 
 
 def bookmarks(site: Site) -> list[dict[str, str]]:
@@ -97,6 +98,31 @@ def certificates(site: Site) -> list[str]:
         for origin in portal.origins
         for issuer in portal.issuers
     ]
+
+
+def _of_a_look_up_screen(url: str) -> dict[str, object]:
+    """What Chromium is told there beside and instead of the rest: one site, and nothing that leads out of it."""
+    return {
+        "AllowDinosaurEasterEgg": False,
+        "AllowFileSelectionDialogs": False,
+        "AlwaysOpenPdfExternally": False,
+        "AutoSelectCertificateForUrls": [],
+        "BookmarkBarEnabled": False,
+        "ClipboardAllowedForUrls": [],
+        "DeveloperToolsAvailability": 2,
+        "DownloadRestrictions": 3,
+        "HomepageLocation": url,
+        "IncognitoModeAvailability": 2,
+        "LocalNetworkAccessAllowedForUrls": [],
+        "ManagedBookmarks": [],
+        "NewTabPageLocation": url,
+        "PasswordManagerEnabled": False,
+        "PopupsAllowedForUrls": [],
+        "PrintingEnabled": False,
+        "RestoreOnStartupURLs": [url],
+        "URLAllowlist": [with_port(origin_of(url))],
+        "URLBlocklist": ["*"],
+    }
 
 
 def with_port(origin: str) -> str:

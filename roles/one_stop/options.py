@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, StrictBool, StrictInt
 
 from deploy.inventory.role import Options as BaseOptions
+from deploy.inventory.urls import Url
 
 
 class Options(BaseOptions):
@@ -26,4 +27,15 @@ class Options(BaseOptions):
         pattern=r'^[^/.\s"\\$`][^/"\\$`]*$',
         description="Folder in a person's home where scans go; it stands in the side bar of Chromium's dialog for "
         "files.",
+    )
+    kiosk: Url | None = Field(
+        default=None,
+        description="Makes the machine a public look-up screen: this page and its site, no way out, and nothing left "
+        "of the citizen before. Such a machine is for nothing else.",
+    )
+    kiosk_clear_seconds: StrictInt = Field(
+        default=60,
+        ge=10,
+        le=900,
+        description="Seconds without a touch after which a look-up screen begins anew.",
     )

@@ -6,7 +6,7 @@ import json
 
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, packages, place
-from roles.one_stop import chromium, firefox
+from roles.one_stop import chromium, firefox, kiosk
 from roles.one_stop.options import Options
 
 CHROMIUM = "/etc/chromium/policies/managed/lienxa-one-stop.json"
@@ -26,6 +26,7 @@ CHECK_SHELL = "sh -n {}"
 def install(ctx: Context[Options]) -> None:
     """Packages."""
     packages(ctx)
+    kiosk.install(ctx)
 
 
 def configure(ctx: Context[Options]) -> None:
@@ -38,13 +39,16 @@ def configure(ctx: Context[Options]) -> None:
         place(ctx, path, content=f"{written}\n", validate=CHECK_JSON)
     place(ctx, SCAN, mode="0755", validate=CHECK_PYTHON)
     place(ctx, SCAN_BUTTON)
+    kiosk.configure(ctx)
 
 
 def activate(ctx: Context[Options]) -> None:
     """Browsers read their policies when they are started next."""
+    kiosk.activate(ctx)
 
 
 def retire(ctx: Context[Options]) -> None:
     """Profiles and scans are people's, and stay."""
+    kiosk.retire()
     for path in PLACED:
         absent(path)

@@ -34,6 +34,26 @@ _TOOLS = (
     "xdotool",
     "xvfb",
 )
+SCREEN = r"""
+cat >/usr/local/bin/screen <<'END'
+#!/bin/sh
+display=$1
+while [ $# -gt 0 ]; do [ "$1" = -auth ] && auth=$2; shift; done
+exec Xvfb "$display" -screen 0 1280x800x24 -nolisten tcp -auth "$auth"
+END
+chmod 755 /usr/local/bin/screen
+mkdir -p /etc/lightdm/lightdm.conf.d
+printf '[LightDM]\nlogind-check-graphical=false\n[Seat:*]\nxserver-command=/usr/local/bin/screen\n' \
+    >/etc/lightdm/lightdm.conf.d/99-test.conf
+# A container has no virtual terminals for logind.
+printf 'XDG_VTNR DEFAULT= OVERRIDE=\n' >/etc/security/no-vt.conf
+for file in /etc/pam.d/lightdm /etc/pam.d/lightdm-autologin; do
+    grep -q no-vt $file ||
+        sed -i '0,/^session/s||session required pam_env.so conffile=/etc/security/no-vt.conf\n&|' $file
+done
+systemctl restart lightdm
+"""
+"""Xvfb stands for the graphics card; the greeter and all behind it are the machine's own."""
 _UNTAR = "import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode='r|xz').extractall(sys.argv[1])"
 _LIMITS = ("--shm-size", "512m", "--network", "none")
 

@@ -22,7 +22,11 @@ say("popup", window.open("/cua-so", "_blank", "width=300,height=200") ? "opened"
 fetch("http://127.0.0.1:8987/ky").then(() => say("helper", "reached"), () => say("helper", "refused"));
 navigator.permissions.query({name: "clipboard-read"}).then(one => say("clipboard", one.state));
 </script>"""
-PAGES = {"/": TRIES}
+REMEMBERS = """<script>
+say("citizen", localStorage.citizen || "nobody");
+localStorage.citizen = "known";
+</script>"""
+PAGES = {"/": TRIES, "/tra-cuu": REMEMBERS}
 LOG = Path(sys.argv[1])
 
 

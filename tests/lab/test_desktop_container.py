@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from one_machine import OneMachine, booted, ended, image_of_desks, operations
+from one_machine import SCREEN, OneMachine, booted, ended, image_of_desks, operations
 
 from deploy.fleet.kit import Kits
 from deploy.inventory.loading import load
@@ -100,7 +100,7 @@ def test_its_own_checks_are_green(desk: Desk) -> None:
 @pytest.fixture(scope="module")
 def session(desk: Desk) -> Iterator[str]:
     """Nguyễn Văn Mẫu has typed the password into the greeter: what a command of the session begins with."""
-    desk.sh(_SCREEN)
+    desk.sh(SCREEN)
     greeter = "DISPLAY=:0 XAUTHORITY=/var/run/lightdm/root/:0"
     _wait(desk, f"{greeter} xdotool search --onlyvisible --class lightdm-gtk-greeter")
     _picture(desk, greeter, "greeter")
@@ -206,21 +206,6 @@ def test_a_desk_that_is_retired_lets_nobody_in_and_keeps_what_people_have(desk: 
     assert desk.sh(f"cat /home/{ALSO_HERE.login}/viec.txt").strip() == "quan trọng"
 
 
-_SCREEN = """
-cat >/usr/local/bin/screen <<'END'
-#!/bin/sh
-display=$1
-while [ $# -gt 0 ]; do [ "$1" = -auth ] && auth=$2; shift; done
-exec Xvfb "$display" -screen 0 1280x800x24 -nolisten tcp -auth "$auth"
-END
-chmod 755 /usr/local/bin/screen
-printf '[LightDM]\\nlogind-check-graphical=false\\n[Seat:*]\\nxserver-command=/usr/local/bin/screen\\n' \
-    >/etc/lightdm/lightdm.conf.d/99-test.conf
-# A container has no virtual terminals for logind.
-printf 'XDG_VTNR DEFAULT= OVERRIDE=\\n' >/etc/security/no-vt.conf
-sed -i '0,/^session/s||session required pam_env.so conffile=/etc/security/no-vt.conf\\n&|' /etc/pam.d/lightdm
-systemctl restart lightdm
-"""
 _IN_SESSION = """#!/bin/sh
 user=%s
 cd /tmp

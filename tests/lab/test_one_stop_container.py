@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from one_machine import OneMachine, booted, ended, image_of_desks, operations
+from one_machine import SCREEN, OneMachine, booted, ended, image_of_desks, operations
 
 from deploy.fleet.kit import Kits
 from deploy.inventory.certificates import anchor_of, make_authority, make_certificate
@@ -30,6 +31,7 @@ from deploy.runner.context import Context
 from deploy.runner.render import render
 from deploy.site import CATALOG, ROLES
 from roles.firewall.rules import open_to_all, openings
+from roles.one_stop import kiosk
 
 pytestmark = pytest.mark.lab
 
@@ -57,8 +59,8 @@ class Counter(OneMachine):
         """As the person at the screen."""
         return self.sh(f"export HOME=/home/{USER} {ENVIRONMENT}; cd; {script}", user=USER, check=check)
 
-    def run(self, action: Literal["apply", "verify"] = "apply") -> list[Event]:
-        order = Order(machine=MACHINE, site=self.site, roles=(RoleOrder(name="one_stop", options={}),))
+    def run(self, action: Literal["apply", "verify"] = "apply", **options: object) -> list[Event]:
+        order = Order(machine=MACHINE, site=self.site, roles=(RoleOrder(name="one_stop", options=options),))
         return self.carry_out(order, action)
 
     def titles(self) -> list[str]:
@@ -137,8 +139,6 @@ def applied(counter: Counter) -> Counter:
     counter.sh(f"useradd -m -s /bin/sh {USER}")
     counter.sh("systemd-run -q --uid=canbo --unit=screen Xvfb :7 -screen 0 1280x900x24 -nolisten tcp")
     until(lambda: bool(counter.sh("test -e /tmp/.X11-unix/X7 && echo yes", check=False)), "no screen")
-    environment = "--setenv=DISPLAY=:7 --setenv=HOME=/home/canbo"
-    counter.sh(f"systemd-run -q --uid=canbo --unit=windows {environment} xfwm4 --compositor=off")
     return counter
 
 
@@ -271,6 +271,45 @@ def test_firefox_reads_no_other_file(applied: Counter) -> None:
         assert not any(START in title for title in without.titles())
     finally:
         applied.sh("systemctl stop browser; mv /root/policies.json /etc/firefox/policies/")
+
+
+def test_a_look_up_screen_has_one_site_and_forgets_who_was_there(applied: Counter) -> None:
+    options = {"kiosk": f"https://{PORTAL}/tra-cuu", "kiosk_clear_seconds": 10}
+    applied.sh(SCREEN)
+    applied.forget()
+    try:
+        assert ended(applied.run(**options)).status == "done"
+        assert [one.name for one in operations(applied.run(**options)) if one.status != "unchanged"] == []
+        _is_for(applied, "nobody")
+        _press(applied, "xdotool key F5")
+        _is_for(applied, "known")
+        # Whatever is pressed, nothing but the portal is asked for anything.
+        for keys in ("ctrl+l", "ctrl+t", "ctrl+n", "ctrl+shift+n", "ctrl+o", "F1", "F6"):
+            _press(applied, f"xdotool key {keys}; xdotool type --delay 15 https://{FOREIGN}/; xdotool key Return")
+        _press(applied, "xdotool key ctrl+shift+i ctrl+u ctrl+p ctrl+s Escape")
+        applied.forget()
+        _is_for(applied, "nobody")
+        assert applied.requests(FOREIGN) == []
+        applied.forget()
+        applied.sh(f"pkill -o -u {kiosk.USER} -x chromium")
+        _is_for(applied, "nobody")
+        checks = [event for event in applied.run("verify", **options) if isinstance(event, CheckEnded)]
+        assert {one.id: one.detail for one in checks if one.status != "passed"} == {}
+    finally:
+        applied.run()
+    assert applied.sh(f"ls {' '.join(kiosk.PLACED)} 2>/dev/null || true") == ""
+
+
+def _is_for(counter: Counter, citizen: str) -> None:
+    """Wait until the page was shown to a citizen whom it knows, or does not."""
+    until(lambda: f"citizen={citizen}" in _said(counter, PORTAL), lambda: counter.requests(PORTAL))
+
+
+def _press(counter: Counter, script: str) -> None:
+    """By who stands before the look-up screen: keys go where its session's own go."""
+    shown = f"/proc/$(pgrep -o -u {kiosk.USER} -f {kiosk.PROGRAM})/environ"
+    where = f"$(tr '\\0' '\\n' <{shown} | grep -E '^(DISPLAY|XAUTHORITY)=')"
+    counter.sh(f"env {where} sh -c {shlex.quote(script)}")
 
 
 def _started(counter: Counter, browser: str) -> Counter:

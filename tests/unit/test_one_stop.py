@@ -67,6 +67,21 @@ def test_certificates_are_chosen_for_the_portal_s_own_origins_alone() -> None:
     ]
 
 
+def test_a_look_up_screen_leads_nowhere_else() -> None:
+    told = chromium.policies(site(LOOK_UP, COUNTER), Options(kiosk="https://tracuu.vn/ho-so"))
+    assert (told["URLBlocklist"], told["URLAllowlist"]) == (["*"], ["https://tracuu.vn:443"])
+    assert told["RestoreOnStartupURLs"] == ["https://tracuu.vn/ho-so"]
+    assert {name for name in told if name.endswith("AllowedForUrls") and told[name]} == set()
+    assert told["AutoSelectCertificateForUrls"] == told["ManagedBookmarks"] == []
+    assert told["SSLErrorOverrideAllowed"] is told["PrintingEnabled"] is False
+
+
+@pytest.mark.parametrize("page", ["http://tracuu.vn/", "https://*.tracuu.vn/", "tracuu.vn"])
+def test_a_look_up_screen_s_page_is_a_link(page: str) -> None:
+    with pytest.raises(ValueError, match="kiosk"):
+        Options(kiosk=page)
+
+
 def test_without_portals_nobody_may_anything() -> None:
     told = chromium.policies(site(), Options())
     assert {name: told[name] for name in told if name.endswith("AllowedForUrls")} == {
