@@ -9,6 +9,8 @@ from deploy.inventory.token_policies import mozilla_policies
 from roles.one_stop.chromium import START_PAGE, bookmarks, patterns
 from roles.one_stop.options import Options
 
+_VIETNAMESE = "langpack-vi@firefox-esr.mozilla.org"
+"""Of Debian's firefox-esr-l10n-vi."""
 _QUIET: dict[str, object] = {
     "CaptivePortal": False,
     "DisableAppUpdate": True,
@@ -27,7 +29,8 @@ _QUIET: dict[str, object] = {
 }
 _STRICT: dict[str, object] = {
     "DisableSecurityBypass": {"InvalidCertificate": True, "SafeBrowsing": True},
-    "ExtensionSettings": {"*": {"installation_mode": "blocked"}},
+    # A language is an extension, too: without this one Firefox speaks English.
+    "ExtensionSettings": {"*": {"installation_mode": "blocked"}, _VIETNAMESE: {"installation_mode": "allowed"}},
     "InstallAddonsPermission": {"Default": False},
     "SSLVersionMin": "tls1.2",
     "Permissions": {

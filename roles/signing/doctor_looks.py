@@ -23,7 +23,7 @@ from deploy.runner.observe import unit_runs
 from roles.signing.options import Options
 from roles.signing.tasks import module_file
 
-_SECONDS = 15
+_SECONDS = 20
 _MOST_BYTES = 16 << 20
 _USB = Path("/sys/bus/usb/devices")
 _AUTHORITIES = "p11-kit-trust"
@@ -108,9 +108,14 @@ def look(patient: Patient[Options]) -> Seen:
     tokens: tuple[Token, ...] = ()
     services: tuple[Service, ...] = ()
     if service:
-        with tempfile.TemporaryDirectory(prefix="lienxa-doctor-") as folder:
-            lists = _revocation_lists(site, Path(folder)) if patient.connected else ()
-            tokens = tuple(_tokens(site, [file for _, file in lists if file], Path(folder)))
+        with tempfile.TemporaryDirectory(prefix="lienxa-doctor-") as name:
+            bench = _Bench(site.authorities, Path(name))
+            held = tuple(_held(bench.folder))
+            trusted = frozenset(
+                file for one in held for file in one.files if bench.verified(file, one).returncode == 0
+            )
+            lists = _revocation_lists(site, trusted, bench.folder) if patient.connected else ()
+            tokens = tuple(_token(bench, one, trusted, [file for _, file in lists if file]) for one in held)
             services = tuple(one for one, _ in lists)
             if patient.connected and patient.options.time_stamps:
                 services += (_time_stamp(patient.options.time_stamps),)
@@ -148,6 +153,7 @@ DESCRIBED = (
     *("-ext", "keyUsage,basicConstraints"),
 )
 """What of a certificate openssl is to print."""
+_LISTS_OF = ("openssl", "x509", "-noout", "-ext", "crlDistributionPoints", "-in")
 
 
 def tokens_of(listed: str) -> Iterator[tuple[str, str, Literal["good", "last try", "locked"]]]:
@@ -166,12 +172,43 @@ def tokens_of(listed: str) -> Iterator[tuple[str, str, Literal["good", "last try
         yield slot[1], label[1].strip(), pin
 
 
-def _tokens(site: Site, lists: Sequence[Path], folder: Path) -> Iterator[Token]:
+@dataclass(frozen=True)
+class _Held:
+    """What was read from a token: its certificates, a file each."""
+
+    label: str
+    pin: Literal["good", "last try", "locked"]
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """Where certificates are compared with the authorities of the inventory."""
+
+    authorities: tuple[SiteAuthority, ...]
+    folder: Path
+
+    def verified(self, file: Path, held: _Held, *more: str) -> subprocess.CompletedProcess[str]:
+        """What openssl thinks of a certificate, times aside; what stands beside it on the token may help."""
+        roots, others = self.folder / "roots.pem", self.folder / "others.pem"
+        roots.write_text("".join(one.pem for one in self.authorities if one.root), encoding="ascii")
+        on_token = "".join(one.read_text(encoding="ascii") for one in held.files if one != file)
+        others.write_text("".join(one.pem for one in self.authorities if not one.root) + on_token, encoding="ascii")
+        verify = ("openssl", "verify", "-no_check_time", "-no-CApath", "-no-CAstore", "-CAfile", str(roots))
+        return _run(*verify, "-untrusted", str(others), *more, str(file))
+
+
+def _held(folder: Path) -> Iterator[_Held]:
     for slot, label, pin in tokens_of(_pkcs11("--list-slots").stdout):
         listed = _pkcs11("--slot", slot, "--list-objects", "--type", "cert").stdout
         ids = list(dict.fromkeys(re.findall(r"^\s+ID:\s+([0-9a-f]+)$", listed, re.MULTILINE)))
-        files = [file for number in ids if (file := _read(slot, number, folder))]
-        yield Token(label, pin, tuple(_certificate(file, files, site.authorities, lists, folder) for file in files))
+        yield _Held(label, pin, tuple(file for number in ids if (file := _read(slot, number, folder))))
+
+
+def _token(bench: _Bench, held: _Held, trusted: frozenset[Path], lists: Sequence[Path]) -> Token:
+    return Token(
+        held.label, held.pin, tuple(_certificate(bench, held, file, file in trusted, lists) for file in held.files)
+    )
 
 
 def _read(slot: str, number: str, folder: Path) -> Path | None:
@@ -181,25 +218,15 @@ def _read(slot: str, number: str, folder: Path) -> Path | None:
     return file if done.returncode == 0 else None
 
 
-def _certificate(
-    file: Path, beside: Sequence[Path], authorities: tuple[SiteAuthority, ...], lists: Sequence[Path], folder: Path
-) -> Certificate:
+def _certificate(bench: _Bench, held: _Held, file: Path, trusted: bool, lists: Sequence[Path]) -> Certificate:
     said = _run("openssl", "x509", "-in", str(file), *DESCRIBED).stdout
     owner, issuer, begins, ends, authority, usage = read_certificate(said)
-    roots, others = folder / "roots.pem", folder / "others.pem"
-    roots.write_text("".join(one.pem for one in authorities if one.root), encoding="ascii")
-    on_token = "".join(one.read_text(encoding="ascii") for one in beside if one != file)
-    others.write_text("".join(one.pem for one in authorities if not one.root) + on_token, encoding="ascii")
-    verify = ("openssl", "verify", "-no_check_time", "-no-CApath", "-no-CAstore", "-CAfile", str(roots))
-    untrusted = ("-untrusted", str(others))
-    trusted = _run(*verify, *untrusted, str(file)).returncode == 0
     revoked = False
     if trusted and lists:
         known = [word for one in lists for word in ("-CRLfile", str(one))]
-        revoked = "certificate revoked" in _run(*verify, *untrusted, "-crl_check", *known, str(file)).stderr
-    return Certificate(
-        owner, issuer, begins, ends, authority, usage, trusted, tuple(_above(issuer, beside, authorities)), revoked
-    )
+        revoked = "certificate revoked" in bench.verified(file, held, "-crl_check", *known).stderr
+    above = tuple(_above(issuer, held.files, bench.authorities))
+    return Certificate(owner, issuer, begins, ends, authority, usage, trusted, above, revoked)
 
 
 def _above(issuer: str, beside: Sequence[Path], authorities: tuple[SiteAuthority, ...]) -> Iterator[str]:
@@ -217,10 +244,10 @@ def _above(issuer: str, beside: Sequence[Path], authorities: tuple[SiteAuthority
 def _module(module: SiteModule, registered: frozenset[str]) -> Module:
     file = Path(module_file(module))
     state: ModuleState = "good"
-    if not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != module.sha256:
-        state = "gone"
-    elif module.architecture != platform.machine():
+    if module.architecture != platform.machine():
         state = "foreign"
+    elif not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != module.sha256:
+        state = "gone"
     elif str(file) not in registered:
         state = "unregistered"
     return Module(module.name, str(file), module.architecture, state)
@@ -244,9 +271,16 @@ def _plugged_in() -> Iterator[str]:
         yield f"{vendor.read_text().strip()}:{(vendor.parent / 'idProduct').read_text().strip()}"
 
 
-def _revocation_lists(site: Site, folder: Path) -> tuple[tuple[Service, Path | None], ...]:
-    urls = dict.fromkeys(url for one in site.authorities for url in one.revocation)
+def _revocation_lists(site: Site, trusted: frozenset[Path], folder: Path) -> tuple[tuple[Service, Path | None], ...]:
+    """Those of the authorities, and those that a certificate names which leads to one of them: the last issuer's."""
+    named = (url for file in sorted(trusted) for url in lists_in(_run(*_LISTS_OF, str(file)).stdout))
+    urls = dict.fromkeys((*(url for one in site.authorities for url in one.revocation), *named))
     return tuple(_revocation_list(url, folder / f"{number}.crl") for number, url in enumerate(urls))
+
+
+def lists_in(text: str) -> list[str]:
+    """Web addresses of revocation lists, from what openssl prints of a certificate's CRL Distribution Points."""
+    return re.findall(r"^\s+URI:(https?://\S+)$", text, re.MULTILINE)
 
 
 def _revocation_list(url: str, file: Path) -> tuple[Service, Path | None]:
