@@ -56,6 +56,7 @@ SEAT = "XDG_SEAT=seat0 XDG_SESSION_TYPE=x11 XDG_SESSION_CLASS=user"
 FOUND_BY = f"""\
       origins: ["https://portal.gialai.gov.vn:8443"]
       issuers: [Lienxa Lab CA G2]
+      helper_ports: [8987]
   modules:
     vendor: {{file: {VENDOR}, sha256: "PIN"}}
 """
@@ -356,8 +357,18 @@ def test_doctor_names_a_service_of_the_province(counter: Counter, service: str, 
         counter.world("fault", service, "none")
 
 
-def _told(counter: Counter) -> list[str]:
-    asked = ("doctor", SLUG, "--lab", "--json", "--machine", COUNTER, "--topic", "signing")
+def test_doctor_names_a_signing_program_that_rests(counter: Counter) -> None:
+    assert _told(counter, "portal") == ["portal.helper_silent"]
+    counter.sh("systemd-run -q --unit=helper python3 -m http.server --bind 127.0.0.1 8987")
+    try:
+        until(lambda: counter.sh("ss -Hltn sport = 8987"), lambda: "nobody listens")
+        assert _told(counter, "portal") == []
+    finally:
+        counter.sh("systemctl stop helper")
+
+
+def _told(counter: Counter, topic: str = "signing") -> list[str]:
+    asked = ("doctor", SLUG, "--lab", "--json", "--machine", COUNTER, "--topic", topic)
     return [line["cause"] for line in counter.province.say(*asked, code=None).of("finding")]
 
 

@@ -74,10 +74,11 @@ class Counter(OneMachine):
         return [path for name, path in (line for line in lines if line != "ready") if name == host]
 
     def go(self, address: str) -> None:
-        """Type an address into the browser's address bar; again where a busy machine has swallowed what was typed."""
+        """Put an address into the browser's address bar, whole; again where a busy machine has swallowed it."""
         before = self.titles()
         for _ in range(3):
-            self.desk(f"xdotool key ctrl+l; xdotool type --delay 15 '{address}'; xdotool key Return")
+            self.sh(f"HOME=/home/{USER} {ENVIRONMENT} xclip -selection clipboard >/dev/null 2>&1", address, user=USER)
+            self.desk("xdotool key --delay 100 ctrl+l ctrl+v Return")
             deadline = time.monotonic() + 5
             while time.monotonic() < deadline:
                 if self.titles() != before:
