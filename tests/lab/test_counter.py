@@ -45,6 +45,8 @@ CODE = "H21.31-260001-0042"
 CITIZEN = "Lê Thị Ngữ Nghĩa"
 PROVINCE = "/usr/lib/lienxa-lab/province"
 PORTAL = "https://portal.gialai.gov.vn:8443/dang-nhap"
+START = "Một cửa"
+"""Stands in the title of the start page."""
 SECONDS = 60
 SHADE = 160
 """Brightness, of 255, below which a light page is in the shade."""
@@ -151,9 +153,6 @@ class Counter:
         """Of the screen, where somebody wants it."""
         if SCREENSHOTS.is_dir():
             (SCREENSHOTS / f"{name}.png").write_bytes(self.screen())
-
-
-START = "Một cửa"
 
 
 def until(seen: Callable[[], Any], what: Callable[[], object], seconds: float = SECONDS) -> None:
