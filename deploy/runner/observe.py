@@ -1,10 +1,12 @@
-"""What checks and doctors see of the network: a DNS answer, a DHCP offer, another's clock. Standard library only."""
+"""What checks and doctors see of the network: DNS, DHCP, a clock, who answers to TLS. Standard library only."""
 
 from __future__ import annotations
 
+import errno
 import json
 import secrets
 import socket
+import ssl
 import struct
 import subprocess
 import time
@@ -28,6 +30,21 @@ _FROM_1900_TO_1970 = 2_208_988_800
 """Seconds."""
 
 
+_REFUSED_ON_THE_WAY = {errno.EACCES, errno.EPERM, errno.EHOSTUNREACH, errno.ENETUNREACH}
+"""What ICMP's "administratively prohibited" becomes (RFC 1812, 5.2.7.1), and what the machine's own filter says."""
+
+Outcome = Literal["good", "no name", "blocked", "closed", "not believed"]
+
+
+@dataclass(frozen=True)
+class Knock:
+    """How far somebody came with a server of TLS."""
+
+    outcome: Outcome
+    reason: str = ""
+    """Why its certificate is not believed, in OpenSSL's words."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """A resolver's answer. `values` are of the type asked for: addresses, text, names (lower case, no dot at
@@ -48,6 +65,22 @@ class Offer:
 
     address: IPv4Address
     server: IPv4Address
+
+
+def knock(host: str, port: int, *, seconds: float = 10.0) -> Knock:
+    """Connect as programs do, with whom the machine believes in; nothing is sent or asked for."""
+    try:
+        with (
+            socket.create_connection((host, port), timeout=seconds) as plain,
+            ssl.create_default_context().wrap_socket(plain, server_hostname=host),
+        ):
+            return Knock("good")
+    except socket.gaierror:
+        return Knock("no name")
+    except ssl.SSLCertVerificationError as error:
+        return Knock("not believed", error.verify_message)
+    except OSError as error:
+        return Knock("blocked" if error.errno in _REFUSED_ON_THE_WAY else "closed")
 
 
 def ask(server: str, name: str, kind: Type = "A", *, seconds: float = 4.0) -> Answer:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from deploy.inventory.mail_clients import Server, imap_of, submission_of
 from deploy.inventory.role import TRUST_ANCHOR
 from deploy.journal import Words
 from deploy.runner.diagnosis import Cause, Found, Patient
+from deploy.runner.observe import Outcome, knock
 from roles.mail_client.options import Options
 from roles.mail_client.tasks import POLICIES, account_file
 
 TOPIC = "mail"
-_SECONDS = 10
 
 _APPLY = "lienxa apply {commune} --machine {machine} --role mail_client"
 
@@ -96,8 +93,6 @@ NOT_SET_UP = Cause(
     command=_APPLY,
 )
 
-Outcome = Literal["good", "no name", "closed", "not believed"]
-
 
 @dataclass(frozen=True)
 class Reached:
@@ -144,7 +139,7 @@ def _of_server(one: Reached, *, anchored: bool) -> Iterator[Found]:
     match one.outcome:
         case "no name":
             yield NO_NAME.found(host=one.server.host)
-        case "closed":
+        case "closed" | "blocked":
             yield CLOSED.found(host=one.server.host, port=one.server.port)
         case "not believed" if anchored:
             yield NOT_BELIEVED.found(host=one.server.host, reason=one.reason)
@@ -165,15 +160,5 @@ def look(patient: Patient[Options]) -> Seen:
 
 
 def _reach(server: Server) -> Reached:
-    try:
-        with (
-            socket.create_connection((server.host, server.port), timeout=_SECONDS) as plain,
-            ssl.create_default_context().wrap_socket(plain, server_hostname=server.host),
-        ):
-            return Reached(server, "good")
-    except socket.gaierror:
-        return Reached(server, "no name")
-    except ssl.SSLCertVerificationError as error:
-        return Reached(server, "not believed", error.verify_message)
-    except OSError:
-        return Reached(server, "closed")
+    found = knock(server.host, server.port)
+    return Reached(server, found.outcome, found.reason)

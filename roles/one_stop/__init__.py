@@ -9,7 +9,7 @@ is a colour PDF of 200 dpi or more under its code, in a folder that the portal's
 from __future__ import annotations
 
 from deploy.inventory.role import Role
-from roles.one_stop.options import Options
+from roles.one_stop.options import OF_A_LOOK_UP_SCREEN, Options
 
 ROLE = Role(
     name="one_stop",
@@ -27,6 +27,6 @@ ROLE = Role(
         "sane-utils",
         "zenity",
     ),
-    optional=("xprintidle",),
+    optional=OF_A_LOOK_UP_SCREEN,
     needs=("base", "firewall"),
 )

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import socket
-import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 from deploy.inventory.urls import HTTPS
 from deploy.journal import Words
 from deploy.runner.diagnosis import Cause, Found, Patient
+from deploy.runner.observe import Outcome, knock
 from roles.one_stop import chromium, firefox
 from roles.one_stop.options import Options
 from roles.one_stop.tasks import CHROMIUM, FIREFOX
 
 TOPIC = "portal"
 HOSTS = "/etc/hosts"
-_SECONDS = 10
-_REFUSED_ON_THE_WAY = {errno.EACCES, errno.EPERM, errno.EHOSTUNREACH, errno.ENETUNREACH}
-"""What ICMP's "administratively prohibited" becomes (RFC 1812, 5.2.7.1), and what the machine's own filter says."""
 
 _APPLY = "lienxa apply {commune} --machine {machine} --role one_stop"
 
@@ -123,8 +118,6 @@ NOT_BELIEVED = Cause(
     ),
 )
 
-Outcome = Literal["good", "no name", "blocked", "closed", "not believed"]
-
 
 @dataclass(frozen=True)
 class Reached:
@@ -220,16 +213,6 @@ def _listens(port: int) -> bool:
 
 def _reach(portal: str, origin: str) -> Reached:
     parts = urlsplit(origin)
-    here = (portal, parts.hostname or "", parts.port or HTTPS)
-    try:
-        with (
-            socket.create_connection(here[1:], timeout=_SECONDS) as plain,
-            ssl.create_default_context().wrap_socket(plain, server_hostname=here[1]),
-        ):
-            return Reached(*here)
-    except socket.gaierror:
-        return Reached(*here, "no name")
-    except ssl.SSLCertVerificationError as error:
-        return Reached(*here, "not believed", error.verify_message)
-    except OSError as error:
-        return Reached(*here, "blocked" if error.errno in _REFUSED_ON_THE_WAY else "closed")
+    host, port = parts.hostname or "", parts.port or HTTPS
+    found = knock(host, port)
+    return Reached(portal, host, port, found.outcome, found.reason)

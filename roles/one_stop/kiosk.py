@@ -5,10 +5,9 @@ from __future__ import annotations
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, packages, place, unit
 from deploy.runner.operations.accounts import account
-from roles.one_stop.options import Options
+from roles.one_stop.options import OF_A_LOOK_UP_SCREEN, Options
 
 USER = "lienxa-kiosk"
-PACKAGES = ("xprintidle",)
 GREETER = "/etc/lightdm/lightdm.conf.d/60-lienxa-kiosk.conf"
 SCREEN = "/etc/X11/xorg.conf.d/60-lienxa-kiosk.conf"
 SESSION = "/usr/share/xsessions/lienxa-kiosk.desktop"
@@ -21,7 +20,7 @@ CHECK_SHELL = "sh -n {}"
 def install(ctx: Context[Options]) -> None:
     """What tells how long nobody has touched anything."""
     if ctx.options.kiosk:
-        packages(ctx, *PACKAGES)
+        packages(ctx, *OF_A_LOOK_UP_SCREEN)
 
 
 def configure(ctx: Context[Options]) -> None:

@@ -7,6 +7,9 @@ from pydantic import Field, StrictBool, StrictInt
 from deploy.inventory.role import Options as BaseOptions
 from deploy.inventory.urls import Url
 
+OF_A_LOOK_UP_SCREEN = ("xprintidle",)
+"""Packages that only such a machine needs: what tells how long nobody has touched anything."""
+
 
 class Options(BaseOptions):
     """Inputs of `one_stop`."""
