@@ -136,7 +136,7 @@ def test_fail2ban_takes_its_jail(accepted: Accepted) -> None:
 def test_systemd_takes_the_drop_ins(accepted: Accepted) -> None:
     ctx = mail_context()
     for name, path in (("dovecot", tasks.DOVECOT_UNIT), ("rspamd", tasks.RSPAMD_UNIT)):
-        text = rendered(ctx, path, sieve=tasks.SIEVE)
+        text = rendered(ctx, path, sieve=tasks.SIEVE, mail_folder=tasks.MAILBOXES)
         accepted(text, "lienxa.conf", VERIFY.format(folder=path.rpartition("/")[0], name=name))
 
 
