@@ -27,6 +27,7 @@ from deploy.runner.pyinfra_api import (
     StringCommand,
     make_unix_command_for_host,
 )
+from deploy.runner.question import Question
 
 ENVIRONMENT: Mapping[str, str] = {
     "DEBIAN_FRONTEND": "noninteractive",
@@ -167,7 +168,7 @@ class ShellConnector(BaseConnector):
         text = self._command_line(command, arguments)
         outcome = None if self._is_changing else self._facts.get((text, stdin))
         if outcome is None:
-            outcome = self._shell.run(text, stdin, timeout or LONGEST_COMMAND)
+            outcome = _answered(command, text, arguments) or self._shell.run(text, stdin, timeout or LONGEST_COMMAND)
         self.last = outcome
         good = outcome.code in good_codes
         if good and not self._is_changing:
@@ -210,11 +211,22 @@ class ShellConnector(BaseConnector):
     def _command_line(self, command: StringCommand | str, arguments: ConnectorArguments) -> str:
         if isinstance(command, str):
             command = StringCommand(command)
-        as_somebody = any(arguments.get(key) for key in ("_sudo", "_su_user", "_doas", "_dzdo"))
-        if not as_somebody and arguments.get("_shell_executable") in {"sh", None}:
+        if not _as_somebody(arguments) and arguments.get("_shell_executable") in {"sh", None}:
             # It is a sh that reads it: no second one is needed.
             arguments["_shell_executable"] = None  # type: ignore[typeddict-item]
         return make_unix_command_for_host(self.state, self.host, command, **arguments).get_raw_value()
+
+
+def _answered(command: StringCommand, text: str, arguments: ConnectorArguments) -> Outcome | None:
+    """What a question comes to without a shell; None where it takes one."""
+    if isinstance(command, Question) and not _as_somebody(arguments):
+        with suppress(OSError):
+            return Outcome(text, 0, command.here(), "")
+    return None
+
+
+def _as_somebody(arguments: ConnectorArguments) -> bool:
+    return any(arguments.get(key) for key in ("_sudo", "_su_user", "_doas", "_dzdo"))
 
 
 def _read_line(process: subprocess.Popen[bytes], deadline: float) -> bytes:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import base64
 import ctypes
+import grp
 import hmac
+import os
+import pwd
 import shlex
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Unpack
 
 from deploy.runner.operations.script import Arguments, Reason, Script
 from deploy.runner.pyinfra_api import FactBase, OperationMeta, StringCommand, host, operation
+from deploy.runner.question import Question
 
 YESCRYPT = b"$y$"
 BCRYPT = b"$2b$"
@@ -60,16 +65,31 @@ class AccountState:
 class AccountFact(FactBase[AccountState | None]):
     """The account with its groups; None where there is none."""
 
-    def command(self, account_name: str) -> str:
-        """One shell command."""
+    def command(self, account_name: str) -> Question:
+        """One shell command, or none."""
         quoted = shlex.quote(account_name)
-        return f"if getent passwd -- {quoted}; then id -nG -- {quoted}; fi"
+        return Question(
+            f"if getent passwd -- {quoted}; then id -nG -- {quoted}; fi", here=partial(_account_here, account_name)
+        )
 
     def process(self, output: list[str]) -> AccountState | None:
         """Parse it."""
         if len(output) < 2:
             return None
         return AccountState(home=output[0].split(":")[5], groups=frozenset(output[1].split()))
+
+
+def _account_here(name: str) -> str:
+    """What AccountFact's command prints. Raises OSError where a group has no name: `id` has words for that."""
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        return ""
+    try:
+        groups = [grp.getgrgid(number).gr_name for number in os.getgrouplist(name, found.pw_gid)]
+    except KeyError as missing:
+        raise OSError(str(missing)) from missing
+    return f"{':'.join(map(str, found))}\n{' '.join(groups)}\n"
 
 
 class KeysFact(FactBase[str | None]):

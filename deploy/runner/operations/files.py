@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import base64
 import difflib
+import grp
+import pwd
 import shlex
+import stat
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Unpack
 
 from deploy.runner.context import Context
 from deploy.runner.operations.script import Arguments, Reason, Script
 from deploy.runner.pyinfra_api import FactBase, OperationMeta, StringCommand, host, operation
+from deploy.runner.question import Question
 from deploy.runner.render import render
 
 REFUSED = "lienxa: the file's own checker refused it"
@@ -98,12 +103,13 @@ class PathState:
 class PathFact(FactBase[PathState | None]):
     """What is at a path, with the content of a file; None where there is nothing."""
 
-    def command(self, path: str) -> str:
-        """One shell command, so that it costs one round trip elsewhere and one fork here."""
+    def command(self, path: str) -> Question:
+        """One shell command, so that it costs one round trip elsewhere; here no process at all."""
         quoted = shlex.quote(path)
-        return (
+        return Question(
             f"if [ -e {quoted} ] || [ -L {quoted} ]; then stat -c '%a %U %G %F' -- {quoted}; "
-            f"if [ -f {quoted} ]; then base64 -w0 -- {quoted}; echo; fi; fi"
+            f"if [ -f {quoted} ]; then base64 -w0 -- {quoted}; echo; fi; fi",
+            here=partial(_at_path, path),
         )
 
     def process(self, output: list[str]) -> PathState | None:
@@ -118,14 +124,56 @@ class PathFact(FactBase[PathState | None]):
 class DirectoryFact(FactBase[PathState | None]):
     """Like PathFact, for what is no file of ours: content is never read."""
 
-    def command(self, path: str) -> str:
-        """One shell command."""
+    def command(self, path: str) -> Question:
+        """As PathFact's."""
         quoted = shlex.quote(path)
-        return f"if [ -e {quoted} ] || [ -L {quoted} ]; then stat -c '%a %U %G %F' -- {quoted}; fi"
+        return Question(
+            f"if [ -e {quoted} ] || [ -L {quoted} ]; then stat -c '%a %U %G %F' -- {quoted}; fi",
+            here=partial(_at_path, path, read=False),
+        )
 
     def process(self, output: list[str]) -> PathState | None:
         """Parse it."""
         return PathFact().process(output[:1])
+
+
+_KINDS = {
+    stat.S_IFREG: "regular file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symbolic link",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "block special file",
+    stat.S_IFCHR: "character special file",
+}
+
+
+def _at_path(path: str, *, read: bool = True) -> str:
+    """What PathFact's command prints. Raises OSError where the path cannot be looked at."""
+    try:
+        found = Path(path).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    mode, kind = stat.S_IMODE(found.st_mode), stat.S_IFMT(found.st_mode)
+    what = "regular empty file" if kind == stat.S_IFREG and not found.st_size else _KINDS[kind]
+    line = f"{mode:o} {_owner(found.st_uid)} {_group(found.st_gid)} {what}\n"
+    if read and Path(path).is_file():
+        return f"{line}{base64.b64encode(Path(path).read_bytes()).decode()}\n"
+    return line
+
+
+def _owner(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return "UNKNOWN"
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return "UNKNOWN"
 
 
 class FilesFact(FactBase[tuple[str, ...]]):

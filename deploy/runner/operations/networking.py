@@ -6,11 +6,14 @@ import base64
 import re
 import shlex
 from collections.abc import Generator, Iterable
+from functools import partial
+from pathlib import Path
 from typing import Unpack
 
 from deploy.runner.operations.edit import rewritten
 from deploy.runner.operations.script import Arguments, Reason, Script
 from deploy.runner.pyinfra_api import FactBase, OperationMeta, StringCommand, host, operation
+from deploy.runner.question import Question
 
 MARK = "# lienxa has it: "
 """What a line of ifupdown's configuration is commented out with."""
@@ -118,13 +121,14 @@ class DhcpClientFact(FactBase[tuple[str, ...]]):
 class KernelDifferenceFact(FactBase[tuple[str, ...]]):
     """Settings of a file for sysctl.d that the kernel does not have."""
 
-    def command(self, path: str) -> str:
-        """One shell command that reads the few files under /proc/sys rather than all of them."""
-        return (
+    def command(self, path: str) -> Question:
+        """Reads the few files under /proc/sys rather than all of them."""
+        return Question(
             f"sed -n 's/^\\([a-z][^ =]*\\) *= *\\(.*\\)$/\\1 \\2/p' {shlex.quote(path)} 2>/dev/null | "
             "while read -r key value; do "
             'now=$(cat "/proc/sys/$(echo "$key" | tr . /)" 2>/dev/null); '
-            '[ "$now" = "$value" ] || echo "$key"; done'
+            '[ "$now" = "$value" ] || echo "$key"; done',
+            here=partial(_kernel_difference, path),
         )
 
     @staticmethod
@@ -135,6 +139,24 @@ class KernelDifferenceFact(FactBase[tuple[str, ...]]):
     def process(self, output: list[str]) -> tuple[str, ...]:
         """Parse it."""
         return tuple(output)
+
+
+_SETTING = re.compile(r"([a-z][^ =]*) *= *(.*)")
+
+
+def _kernel_difference(path: str) -> str:
+    """What KernelDifferenceFact's command prints."""
+    if not Path(path).is_file():
+        return ""
+    settings = [_SETTING.fullmatch(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    return "".join(f"{one[1]}\n" for one in settings if one and _kernel_has(one[1]) != one[2].strip())
+
+
+def _kernel_has(setting: str) -> str:
+    try:
+        return Path("/proc/sys", *setting.split(".")).read_text(encoding="utf-8").rstrip("\n")
+    except FileNotFoundError:
+        return ""
 
 
 _WAIT = """\
