@@ -49,19 +49,31 @@ PYTHONS = {"3.11": "Debian 12", "3.13": "Debian 13"}
 PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "aarch64": "aarch64-manylinux_2_28"}
 
 UNNEEDED = frozenset(
-    # pyinfra's own SSH, which never runs on the machine; `deploy.runner` stands in for the few names imported of it
-    ("bcrypt", "cffi", "cryptography", "invoke", "paramiko", "pycparser", "pynacl", "types-paramiko", "colorama")
+    (
+        # pyinfra's own SSH, which never runs on the machine; deploy/runner/stubs has the few names imported of it
+        *(
+            "bcrypt",
+            "cffi",
+            "cryptography",
+            "invoke",
+            "paramiko",
+            "pycparser",
+            "pynacl",
+            "types-paramiko",
+            "colorama",
+        ),
+        # what it does for several hosts at once, and its checking of types: there are stand-ins for both
+        *("gevent", "greenlet", "zope-event", "zope-interface", "typeguard"),
+    )
 )
 """Distributions of the lock that stay on the laptop."""
 
 _DROPPED_SUFFIXES = (".pyi", ".pyx", ".pxd", ".c", ".h", ".pyc", ".exe", ".typed")
-_DROPPED_FOLDERS = frozenset(
-    {"tests", "__pycache__", "bin", "pyinfra_cli", "gevent/testing", "pyinfra/connectors/scp"}
-)
+_DROPPED_FOLDERS = frozenset({"tests", "__pycache__", "bin", "pyinfra_cli", "pyinfra/connectors/scp"})
 _KEPT_METADATA = frozenset({"METADATA", "entry_points.txt"})
 _KEPT_LEXERS = frozenset({"__init__.py", "_mapping.py", "diff.py", "python.py", "special.py"})
 _KEPT_SECONDS = 30 * 24 * 3600
-_RECIPE = b"1"
+_RECIPE = b"2"
 """Part of a runtime's name: raise it when the same lock has to give another archive."""
 
 

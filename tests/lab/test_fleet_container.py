@@ -58,7 +58,7 @@ def emit(event, **fields):
     seq += 1
 emit("run_started", run=run, machine=request["order"]["machine"], action=request["action"], by=request["by"],
      commit=None, clean=None, order="0", debian="13", python="3")
-import pydantic, pytest, jinja2, gevent, testinfra, typeguard  # the runtime is there
+import pydantic, pytest, jinja2, testinfra  # the runtime is there
 plan = request["order"]["roles"][0]["options"]
 for number in range(plan["steps"]):
     while plan.get("wait_for") == number and not os.path.exists("/run/go-on"):

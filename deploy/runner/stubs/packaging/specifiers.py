@@ -1,7 +1,0 @@
-"""In place of packaging.specifiers: see the package."""
-
-from __future__ import annotations
-
-
-class SpecifierSet:
-    """Never made here."""
