@@ -193,6 +193,16 @@ class _OneHost(Inventory):
     def make_hosts_and_groups(self, names: list[str], groups: object) -> None:
         connector: Any = partial(ShellConnector, shell=self._shell)
         self.hosts = {name: Host(name, inventory=self, groups=[], connector_cls=connector) for name in names}
+        for one in self.hosts.values():
+            one.data = _NoData()  # type: ignore[assignment]
+
+
+class _NoData:
+    """A host's data: none, since roles are given the site. pyinfra looks 60 times for each operation and fact."""
+
+    def get(self, key: str, default: object = None) -> object:
+        """The default, unless an operation has set it."""
+        return getattr(self, key, default)
 
 
 def _generator(data: StateOperationHostData) -> Any:  # noqa: ANN401 (a generator that pyinfra types as an iterator)

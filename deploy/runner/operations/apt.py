@@ -56,14 +56,12 @@ class PackageStates:
 
 
 class PackageFact(FactBase[PackageStates]):
-    """Everything about these packages in one command."""
+    """Everything about all packages in one command: what one role has asked the next need not."""
 
-    def command(self, names: tuple[str, ...]) -> str:
+    def command(self) -> str:
         """Lines `package NAME STATUS`, then words."""
-        quoted = " ".join(shlex.quote(name) for name in names)
-        query = f"dpkg-query -W -f='package ${{binary:Package}} ${{db:Status-Abbrev}}\\n' -- {quoted} 2>/dev/null"
         return (
-            f"{query if names else ':'}; "
+            "dpkg-query -W -f='package ${binary:Package} ${db:Status-Abbrev}\\n' 2>/dev/null; "
             f'if [ -n "$(ls /var/lib/apt/lists/ 2>/dev/null | grep -m1 Packages)" ]'
             f' && [ -n "$(find {_STAMP} -mmin -{FRESH_HOURS * 60} 2>/dev/null)" ]'
             f' && [ -z "$(find /etc/apt/sources.list /etc/apt/sources.list.d -newer {_STAMP} 2>/dev/null)" ]; '
@@ -185,7 +183,7 @@ fi
 
 @operation()
 def _packages(names: tuple[str, ...], cache: str) -> Generator[StringCommand, None, None]:
-    now = host.get_fact(PackageFact, names=names)
+    now = host.get_fact(PackageFact)
     missing = [name for name in names if name not in now.installed]
     if missing or now.interrupted:
         yield _install(missing, cache, fresh=now.fresh)

@@ -121,21 +121,21 @@ class UnitFact(FactBase[UnitStates]):
     """All units of a role and the age of their files, in one command."""
 
     def command(self, names: tuple[str, ...], files: tuple[str, ...]) -> str:
-        """Blocks of properties in the order of the names, then the files' times, the first of which is now."""
+        """Blocks of properties in the order of the names; where there are files, the time now, and theirs."""
         quoted_units = " ".join(shlex.quote(name) for name in names)
         quoted_files = " ".join(shlex.quote(path) for path in files)
-        times = f"stat -c %.6Y -- {quoted_files} 2>/dev/null; " if files else ""
+        times = f"date +%s.%6N; stat -c %.6Y -- {quoted_files} 2>/dev/null; " if files else ""
         return (
             f"for unit in {quoted_units}; do echo unit=$unit; "
             f"systemctl show --timestamp=us+utc --property={','.join(_PROPERTIES)} -- $unit || exit; done; "
-            f"echo '{_FILES}'; date +%s.%6N; {times}{_loaded(files)}true"
+            f"echo '{_FILES}'; {times}{_loaded(files)}true"
         )
 
     def process(self, output: list[str]) -> UnitStates:
         """Parse it."""
         end = output.index(_FILES)
         middle = output.index(_LOADED) if _LOADED in output else len(output)
-        now, *times = (float(line) for line in output[end + 1 : middle])
+        now, *times = [float(line) for line in output[end + 1 : middle]] or [0.0]
         # A file from the future (the clock was set back since) would be newer than every start to come.
         newest = max((time for time in times if time <= now), default=0.0)
         loaded, *written = output[middle + 1 :] or [""]
