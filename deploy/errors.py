@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend: said in plain words, without a traceback."""
+"""The errors that are the user's to mend: said in plain words, without a traceback."""
 
 from __future__ import annotations
 
@@ -8,3 +8,7 @@ class UserError(Exception):
 
     The text says what is wrong (file and line, or machine), what is allowed, and the next step.
     """
+
+
+class LabError(RuntimeError):
+    """The lab cannot do what was asked; the message says what is wrong and the next step."""

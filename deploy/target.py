@@ -19,10 +19,6 @@ from deploy.inventory.loading import Inventory, load
 from deploy.inventory.resolve import Resolved, resolve
 from deploy.inventory.secrets import SecretsFor, secrets_from, stand_in_secrets
 from deploy.inventory.site import Site
-from deploy.lab.keys import facts
-from deploy.lab.lab import access as lab_access
-from deploy.lab.laptop import state_dir
-from deploy.lab.rehearsal import TINH, rehearse
 from deploy.order import Order, Request, make_orders, new_run
 from deploy.probes import Outside, Probe, probes_from
 from deploy.site import CATALOG
@@ -62,6 +58,8 @@ class Target:
     def secrets(self) -> SecretsFor:
         """Opens the commune's secrets one by one; in the lab they are made up."""
         if self.lab:
+            from deploy.lab.laptop import state_dir  # noqa: PLC0415 slow to import, and for --lab alone
+
             return stand_in_secrets(state_dir(self.commune) / "secrets.json")
         return secrets_from(self.inventories / self.commune / "secrets.yaml", configured_keys())
 
@@ -71,8 +69,10 @@ def open_target(inventories: Path, commune: str, *, lab: bool) -> Target:
     inventory = load(inventories, CATALOG)
     resolved = resolve(inventory, commune)
     if lab:
-        site = rehearse(resolved.site, facts(resolved.site))
-        return Target(inventories, commune, lab, inventory, resolved, site, lab_access(site))
+        from deploy import lab as labs  # noqa: PLC0415 slow to import, and for --lab alone
+
+        site = labs.rehearse(resolved.site, labs.facts(resolved.site))
+        return Target(inventories, commune, lab, inventory, resolved, site, labs.access(site))
     access = field_access(resolved.site, resolved.ssh, inventories / commune / "known_hosts")
     return Target(inventories, commune, lab, inventory, resolved, resolved.site, access)
 
@@ -128,6 +128,8 @@ def vantage_points(target: Target) -> dict[str, str | Outside]:
     """Machines that only send probes, and the zone they stand in, or outside. They exist in the lab alone."""
     if not target.lab:
         return {}
+    from deploy.lab import TINH  # noqa: PLC0415 slow to import, and for --lab alone
+
     hosts, gateway = target.access.hosts, target.site.gateway.name
     points: dict[str, str | Outside] = {m.name: m.zone for m in target.site.machines if not m.managed}
     # As the uplink's side sees the gateway: where the laptop reaches it.

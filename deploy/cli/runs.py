@@ -35,7 +35,6 @@ from deploy.fleet.updates import Listener, Update
 from deploy.fleet.waves import patience_for, run_fleet
 from deploy.inventory.record import write_plan
 from deploy.inventory.signing import ending
-from deploy.lab.lab import status as lab_status
 from deploy.order import Request
 from deploy.report.console import make_console, progress
 from deploy.report.exit_codes import DONE
@@ -177,7 +176,9 @@ def _packages(
 
 def need_lab(commune: str) -> None:
     """Raises OutOfReach where the commune's lab is down."""
-    if not lab_status(commune):
+    from deploy import lab  # noqa: PLC0415 slow to import, and for --lab alone
+
+    if not lab.status(commune):
         raise OutOfReach(f"the lab of {commune} is down; lienxa lab up {commune}")
 
 

@@ -8,6 +8,7 @@ from typing import IO, Any
 
 import click
 
+from deploy.errors import LabError
 from deploy.fleet.adopt import AdoptError
 from deploy.fleet.conversation import RefusedError
 from deploy.fleet.kit import KitError
@@ -15,7 +16,6 @@ from deploy.fleet.links import LinkError, Trouble
 from deploy.fleet.mailboxes import MailboxError
 from deploy.fleet.package_cache import CacheError
 from deploy.fleet.trust import TrustError
-from deploy.lab.laptop import LabError
 from deploy.report.exit_codes import FAILED, UNREACHABLE
 
 

@@ -17,7 +17,6 @@ import pyrage
 
 from deploy.errors import UserError
 from deploy.inventory.atomic import locked, write_atomically
-from deploy.inventory.certificates import anchor_of, is_due, make_authority, make_certificate, make_dkim_key
 from deploy.inventory.identity import Keys, parse_recipient
 from deploy.inventory.problems import Problem
 from deploy.inventory.role import AUTHORITY, Catalog, Options, Secret
@@ -116,6 +115,8 @@ def renew_certificates(
         def value_of(key: str) -> str:
             return unseal(path, key, file.values[key], keys)
 
+        from deploy.inventory.certificates import is_due  # noqa: PLC0415 slow to import, and few runs make any
+
         made: dict[str, str] = {}
         for key, secret in sorted(wanted.items()):
             if secret.form == "certificate" and key in file.values and is_due(value_of(key), secret.names, within):
@@ -176,6 +177,8 @@ def stand_in_secrets(path: Path) -> SecretsFor:
             known: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
             if key not in known:
                 if secret.form == "anchor" and AUTHORITY not in known:
+                    from deploy.inventory.certificates import make_authority  # noqa: PLC0415 slow to import, and few runs make any
+
                     # No order holds the authority itself; its certificate goes to every machine before all others.
                     known[AUTHORITY] = make_authority(secret.names)
                 known[key] = generate(secret, known.__getitem__)
@@ -194,12 +197,16 @@ def generate(secret: Secret, value_of: Callable[[str], str] = no_authority) -> s
     """A random value of the secret's form; `value_of` gives that of another one, by its key."""
     if secret.form == "password":
         return "".join(secrets.choice(ALPHABET) for _ in range(secret.length))
+    from deploy.inventory import certificates  # noqa: PLC0415 slow to import, and few runs make any
+
     if secret.form == "authority":
-        return make_authority(secret.names)
+        return certificates.make_authority(secret.names)
     if secret.form == "dkim":
-        return make_dkim_key()
+        return certificates.make_dkim_key()
     authority = value_of(AUTHORITY)
-    return anchor_of(authority) if secret.form == "anchor" else make_certificate(secret.names, authority)
+    if secret.form == "anchor":
+        return certificates.anchor_of(authority)
+    return certificates.make_certificate(secret.names, authority)
 
 
 def _in_order(wanted: Mapping[str, Secret]) -> list[str]:

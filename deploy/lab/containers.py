@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from deploy.lab.laptop import LABEL, LabError, as_root, run
+from deploy.errors import LabError
+from deploy.lab.laptop import LABEL, as_root, run
 from deploy.lab.wiring import namespace, path
 
 CAPABILITIES = (

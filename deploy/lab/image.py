@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
+from deploy.errors import LabError
 from deploy.fleet.kit import KitError, install
 from deploy.fleet.package_cache import ensure_cache
-from deploy.lab.laptop import LABEL, LabError, as_root, cache_dir, locked, run
+from deploy.lab.laptop import LABEL, as_root, cache_dir, locked, run
 
 SUITES = {"12": "bookworm", "13": "trixie"}
 REPOSITORY = "localhost/lienxa"

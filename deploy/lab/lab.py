@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from deploy.errors import LabError
 from deploy.fleet.access import Access
 from deploy.inventory.role import DESKS, Kind
 from deploy.inventory.site import Site, SiteMachine
@@ -18,7 +19,7 @@ from deploy.lab.boot import as_tar, common_files, machine_files
 from deploy.lab.containers import Container
 from deploy.lab.image import Listener, desk_image, machine_image, tinh_image
 from deploy.lab.keys import facts, ssh_key
-from deploy.lab.laptop import LabError, as_root, cache_dir, locked, run, state_dir, write_private
+from deploy.lab.laptop import as_root, cache_dir, locked, run, state_dir, write_private
 from deploy.lab.limits import give_back, make_room
 from deploy.lab.rehearsal import LAPTOP, TINH, gateway_address, links, rehearse, tinh_address
 from deploy.lab.tinh import tinh_files

@@ -9,11 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from deploy.errors import LabError
+
 LABEL = "lienxa"
-
-
-class LabError(RuntimeError):
-    """The lab cannot do what was asked; the message says what is wrong and the next step."""
 
 
 def cache_dir() -> Path:

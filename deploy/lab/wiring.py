@@ -12,8 +12,9 @@ import os
 import signal
 from collections.abc import Collection, Sequence
 
+from deploy.errors import LabError
 from deploy.inventory.site import Site
-from deploy.lab.laptop import LabError, run
+from deploy.lab.laptop import run
 from deploy.lab.rehearsal import LAPTOP, Link, laptop_address, links, uplink_network
 
 _LONGEST_NAME = 15

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import os
 
-from deploy import target
+from deploy import lab
 from deploy.cli import main, runs
 from deploy.fleet.access import Access
 from deploy.fleet.patience import Patience
@@ -38,6 +38,6 @@ def seeded(jobs: object) -> Patience:
 _patience_for = runs.patience_for
 
 if __name__ == "__main__":
-    target.lab_access = bad_access
+    lab.access = bad_access
     runs.patience_for = seeded
     main()

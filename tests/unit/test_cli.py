@@ -381,7 +381,7 @@ def test_a_broken_link_to_podman_is_no_traceback(
     inventories: Path, fleet: Callable[..., list[Job]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet()
-    monkeypatch.setattr(runs, "lab_status", lambda slug: ())
+    monkeypatch.setattr("deploy.lab.status", lambda slug: ())
     result = run("apply", SLUG, "--lab")
     assert result.exit_code == 3
     assert result.stderr == f"the lab of {SLUG} is down; lienxa lab up {SLUG}\n"

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from deploy.errors import LabError
 from deploy.lab import limits
 from deploy.lab.image import Recipe, _make_or_fall_back
-from deploy.lab.laptop import LabError, locked, state_dir, write_private
+from deploy.lab.laptop import locked, state_dir, write_private
 
 RECIPE = Recipe("machine-13", "trixie", ("deb http://mirror.invalid trixie main",), ("sudo",), ())
 
