@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from pathlib import Path
 gc.disable()
 # Before anything imports pyinfra, and before a real paramiko of the machine's own, which would drag in its own kin.
 sys.path.insert(0, str(Path(__file__).parent / "stubs"))
+
+# Nor is it looked for plug-ins of pydantic in every package.
+os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
 from deploy.runner.deferred import deferred  # noqa: E402
 

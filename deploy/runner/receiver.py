@@ -8,22 +8,22 @@ with `"size"` is followed by that many bytes. Every request is answered by one o
 
 from __future__ import annotations
 
-import compileall
 import errno
-import hashlib
 import json
 import os
-import platform
 import select
-import shutil
 import subprocess
 import sys
-import tarfile
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+
+TYPE_CHECKING = False  # typing's own is slow to import; what takes a kit is imported where a kit is taken
+if TYPE_CHECKING:
+    import tarfile
+    from typing import Any, TypeAlias
+
+    Message: TypeAlias = dict[str, Any]
 
 UNIT = "lienxa-run.service"
 KIT_SOCKET = "lienxa-kit.socket"
@@ -34,9 +34,9 @@ _CHUNK = 1 << 16
 _FETCH_SECONDS = 15.0
 _LOOK_SECONDS = 0.05
 _UNIT_LOOK_SECONDS = 2.0
+_FIRST_UNIT_LOOK_SECONDS = 1.0
+"""A run that was started a moment ago needs no proof that it is on."""
 _LEAVING_SECONDS, _LEAVING_LOOK_SECONDS = 10.0, 0.05
-
-Message = dict[str, Any]
 
 
 class RefusedError(Exception):
@@ -197,10 +197,10 @@ def hello(machine: Machine, _line: Line, message: Message) -> Message:
         "hello": 1,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "debian": machine.debian(),
-        "arch": platform.machine(),
+        "arch": os.uname().machine,
         "boot": (Path("/proc/sys/kernel/random/boot_id")).read_text(encoding="ascii").strip(),
         "time": time.time(),
-        "free": shutil.disk_usage(machine.kits).free,
+        "free": _free(machine.kits),
         "kits": sorted(
             path.name for path in machine.kits.iterdir() if path.is_dir() and not path.name.startswith(".")
         ),
@@ -223,7 +223,8 @@ def begin(machine: Machine, line: Line, message: Message) -> Message:
     runtime = message["runtimes"].get(f"{facts['python']} {facts['arch']}")
     if facts["at_work"] or not {runtime, message["content"]} <= set(facts["kits"]):
         return facts
-    answer = start(machine, line, message | {"runtime": runtime})
+    idle = facts["running"] is None and facts["holder"] is None
+    answer = _start(machine, line, message | {"runtime": runtime}, idle=idle)
     if "started" not in answer:
         return answer
     return facts | answer
@@ -234,6 +235,8 @@ def upload(machine: Machine, line: Line, message: Message) -> Message:
 
     With `base`, it holds what is new or other than in that kit, which is here; without the files in `gone`.
     """
+    import hashlib  # noqa: PLC0415 slow to import, seldom needed
+
     name, sha256, total, offset = _plain(message["name"]), message["sha256"], message["total"], message["offset"]
     here = (machine.kits / name).is_dir()
     if here and message.get("keep") != "only":  # a connection that had dropped has brought the rest of it meanwhile
@@ -269,7 +272,9 @@ def upload(machine: Machine, line: Line, message: Message) -> Message:
 
 def fetch(machine: Machine, _line: Line, message: Message) -> Message:
     """Take an archive from another machine of the commune. Whatever that one sends: the hash came by SSH."""
-    from urllib.request import ProxyHandler, build_opener  # noqa: PLC0415 slow to import, seldom needed
+    import hashlib  # noqa: PLC0415 slow to import, seldom needed
+    import tempfile  # noqa: PLC0415
+    from urllib.request import ProxyHandler, build_opener  # noqa: PLC0415
 
     name, sha256, total = _plain(message["name"]), message["sha256"], message["total"]
     digest = hashlib.sha256()
@@ -295,6 +300,11 @@ def fetch(machine: Machine, _line: Line, message: Message) -> Message:
 
 def start(machine: Machine, line: Line, message: Message) -> Message:
     """Start the runner on a request, once: asked again for the same run it only says that it knows of it."""
+    return _start(machine, line, message, idle=False)
+
+
+def _start(machine: Machine, line: Line, message: Message, *, idle: bool) -> Message:
+    """The same; `idle`: it was found out right now that no run is on."""
     run, runtime, content = _plain(message["run"]), _plain(message["runtime"]), _plain(message["content"])
     request = b"".join(line.body())
     if len(request) < message["size"]:
@@ -302,7 +312,7 @@ def start(machine: Machine, line: Line, message: Message) -> Message:
     path = machine.requests / f"{run}.json"
     if path.exists() or machine.journal(run).exists():
         return {"started": False}
-    if machine.is_busy():
+    if not idle and machine.is_busy():
         return {"error": "busy", "holder": machine.at_work(machine.running()) or machine.holder()}
     tidy(machine, keep={runtime, content})
     try:
@@ -327,7 +337,7 @@ def follow(machine: Machine, line: Line, message: Message) -> Message:
     if "guard_seconds" in message:
         _replace(machine.guard_seconds, json.dumps(message["guard_seconds"]).encode())
     tail = Tail(machine.journal(run), seq)
-    look_at_unit = time.monotonic()
+    look_at_unit = time.monotonic() + _FIRST_UNIT_LOOK_SECONDS
     while True:
         gone = False
         if time.monotonic() >= look_at_unit:
@@ -412,7 +422,7 @@ def serve(machine: Machine, line: Line) -> None:
             answer = REQUESTS[message["do"]](machine, line, message)
         except BrokenPipeError:
             return
-        except (RefusedError, OSError, tarfile.TarError) as problem:
+        except (RefusedError, OSError) as problem:
             answer = {"error": _in_words(problem)}
         line.send(answer)
 
@@ -455,6 +465,8 @@ def part_name(name: str, sha256: str) -> str:
 
 def keep(machine: Machine, archive: Path, name: str, sha256: str) -> None:
     """A copy for the other machines; old ones go."""
+    import shutil  # noqa: PLC0415 slow to import, seldom needed
+
     for folder in (machine.kept.parent, machine.kept):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)
@@ -471,6 +483,11 @@ def keep(machine: Machine, archive: Path, name: str, sha256: str) -> None:
 
 def install(archive: Path, target: Path, base: Path | None = None, gone: Sequence[str] = ()) -> None:
     """Unpack next to `target`, on top of `base`, then move there in one step. Takes nothing but plain files."""
+    import compileall  # noqa: PLC0415 slow to import, seldom needed
+    import shutil  # noqa: PLC0415
+    import tarfile  # noqa: PLC0415
+    import tempfile  # noqa: PLC0415
+
     scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
     try:
         if base:
@@ -486,11 +503,15 @@ def install(archive: Path, target: Path, base: Path | None = None, gone: Sequenc
         except OSError:
             if not target.is_dir():
                 raise
+    except tarfile.TarError as broken:
+        raise RefusedError(str(broken)) from broken
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, scratch: Path) -> None:
+    import shutil  # noqa: PLC0415
+
     body = tar.extractfile(entry) if entry.isreg() else None
     file = _inside(scratch, entry.name)
     if body is None:
@@ -551,8 +572,11 @@ def tidy(machine: Machine, keep: set[str]) -> None:
         *(path for path in machine.kits.glob("runtime-*/") if path.name not in keep),
         *machine.kits.glob(".new-*/"),
     ]
-    for path in old:
-        shutil.rmtree(path, ignore_errors=True)
+    if old:
+        import shutil  # noqa: PLC0415 slow to import, seldom needed
+
+        for path in old:
+            shutil.rmtree(path, ignore_errors=True)
     for path in machine.kits.glob(".*.part.*"):
         path.unlink(missing_ok=True)
     week = time.time() - 7 * 86400
@@ -617,8 +641,16 @@ def _in_words(problem: Exception) -> str:
     return str(problem)
 
 
+def _free(folder: Path) -> int:
+    """Bytes that are free on its file system for anybody."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
 def _own_part(part: Path) -> Path:
     """The same file as a copy: a connection that has dropped, and is served late, writes to the old one."""
+    import shutil  # noqa: PLC0415 slow to import, seldom needed
+
     copy = part.with_name(f".{part.name}.{os.getpid()}")
     try:
         shutil.copyfile(part, copy)
