@@ -18,19 +18,25 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 import zxingcpp
+from cryptography.hazmat.primitives import hashes
 from PIL import Image
 from province import Province, province_of
 
 from deploy import lab
+from deploy.inventory.token_policies import authority_file
 from deploy.lab.containers import runtime
 from deploy.lab.image import PYTHON_PACKAGES
+from deploy.lab.province import issuing
+from deploy.lab.province.issuing import Holder, Wanted
 from deploy.lab.wiring import namespace
+from deploy.target import open_target
 from roles.signing.tasks import MODULES, REGISTERED
 
 pytestmark = pytest.mark.lab
@@ -50,7 +56,9 @@ START = "Một cửa"
 SECONDS = 60
 SHADE = 160
 """Brightness, of 255, below which a light page is in the shade."""
-TOOLS = ("imagemagick", "softhsm2", "xclip", "xdotool", "xvfb", "xauth")
+TOOLS = ("imagemagick", "softhsm2", "vsmartcard-vpcd", "xclip", "xdotool", "xvfb", "xauth")
+READER = "/etc/reader.conf.d/vpcd"
+"""Where pcscd finds the reader that is none of metal."""
 VENDOR = "libsofthsm2.so"
 MODULE = f"{MODULES}/vendor.so"
 SEAT = "XDG_SEAT=seat0 XDG_SESSION_TYPE=x11 XDG_SESSION_CLASS=user"
@@ -86,16 +94,20 @@ class Counter:
 
     def plug_in(self, kind: str, name: str = OFFICIAL) -> None:
         """A token with a certificate of this kind, as the vendor hands it over."""
-        self.unplug()
         issued = self.world("issue", kind, "--name", name)
+        self.plug_in_with(issued["key"], issued["certificate"])
+
+    def plug_in_with(self, key: str, certificate: str) -> None:
+        """A token with this key and certificate, PEM."""
+        self.unplug()
         tool = f"pkcs11-tool --module {MODULE}"
         write = f"{tool} --token-label Token --login --pin {PIN} --id 01 --label Ky --write-object"
         self.desk(
             f"{tool} --init-token --slot-index 0 --label Token --so-pin {SO_PIN} >&2; "
             f"{tool} --init-pin --token-label Token --so-pin {SO_PIN} --pin {PIN} >&2; umask 077; mkdir -p new"
         )
-        for what in ("key", "certificate"):
-            self.desk(f"cat >new/{what}", issued[what])
+        self.desk("cat >new/key", key)
+        self.desk("cat >new/certificate", certificate)
         self.desk(
             "openssl pkey -in new/key -outform DER -out new/key.der; "
             "openssl x509 -in new/certificate -outform DER -out new/cert.der; "
@@ -271,6 +283,25 @@ def test_firefox_logs_in_too(counter: Counter) -> None:
     counter.sees("Nộp hồ sơ")
 
 
+TOKEN_FLAGS = """\
+import pathlib, struct, sys
+(file,) = pathlib.Path("/var/lib/softhsm/tokens").glob("*/token.object")
+data = bytearray(file.read_bytes())
+at = data.index(struct.pack(">QQ", 0x8000534B, 2)) + 16
+(flags,) = struct.unpack_from(">Q", data, at)
+struct.pack_into(">Q", data, at, flags | int(sys.argv[1], 16))
+file.write_bytes(data)
+"""
+"""Sets flags that the token reports of itself, in the file in which SoftHSM keeps them (CKA_OS_TOKENFLAGS): it counts
+no wrong PINs as a card does."""
+SOURCES, CHRONY = "/etc/chrony/sources.d/lienxa.sources", "/etc/chrony/chrony.conf"
+CHOSEN = "systemctl restart chrony; tries=0; until chronyc -c -n sources | grep -q '^^,[*]'; do "
+CHOSEN += "tries=$((tries + 1)); [ $tries -lt 60 ]; sleep 0.5; done"
+AHEAD = f"sed -i.kept 's/ iburst/ iburst offset 60/' {SOURCES}; sed -i.kept /^makestep/d {CHRONY}; {CHOSEN}"
+"""The gateway thinks tinh's time to be wrong by a minute. chronyd -x, which leaves the clock alone, cannot step."""
+RIGHT = f"for file in {SOURCES} {CHRONY}; do mv $file.kept $file; done; {CHOSEN}"
+PINS = {"0x20000": "signing.pin_last_try", "0x60000": "signing.pin_locked"}
+"""CKF_USER_PIN_FINAL_TRY, and with it CKF_USER_PIN_LOCKED (PKCS #11 v2.40, section 3.2)."""
 ILLS: dict[str, tuple[str, str, str]] = {
     # What is done, how it is mended, and the one cause that is said.
     "service": ("systemctl stop pcscd.socket pcscd", "systemctl start pcscd.socket", "signing.service_down"),
@@ -288,6 +319,7 @@ CERTIFICATES = {
     "revoked": "signing.certificate_revoked",
     "usage": "signing.wrong_usage",
     "stranger": "signing.anchor_missing",
+    "unlisted": "signing.chain_incomplete",
 }
 SERVICES = {
     ("crl", "away"): "signing.revocation_unreachable",
@@ -346,6 +378,63 @@ def test_doctor_names_a_token_that_is_not_there_or_empty(counter: Counter) -> No
     assert _told(counter) == ["signing.no_certificate"]
 
 
+@pytest.mark.parametrize("flags", PINS)
+def test_doctor_names_a_pin_that_was_typed_wrong_too_often(counter: Counter, flags: str) -> None:
+    counter.plug_in("good")
+    counter.sh(f"python3 - {flags}", TOKEN_FLAGS)
+    assert _told(counter) == [PINS[flags]]
+
+
+def test_doctor_names_a_reader_without_a_token(counter: Counter) -> None:
+    counter.unplug()
+    counter.sh(f"mv /root/vpcd {READER}; systemctl restart pcscd")
+    try:
+        until(lambda: "Virtual PCD" in counter.sh("opensc-tool --list-readers"), lambda: "no reader")
+        assert _told(counter) == ["signing.no_token"]
+    finally:
+        counter.sh(f"mv {READER} /root/vpcd; systemctl restart pcscd")
+
+
+def test_doctor_names_an_authority_that_is_not_on_the_machine(counter: Counter) -> None:
+    counter.plug_in("good")
+    site = open_target(counter.province.folder, SLUG, lab=True).site
+    file = authority_file(next(one for one in site.authorities if one.name == "Lienxa Lab CA G1"))
+    counter.sh(f"mv {file} /root/kept")
+    try:
+        assert _told(counter) == ["signing.anchor_not_here"]
+    finally:
+        counter.sh(f"mv /root/kept {file}")
+    assert _told(counter) == []
+
+
+def test_doctor_names_a_generation_that_has_ended(counter: Counter) -> None:
+    """Its root and its issuing authority stand in the inventory still, and an official has a token of theirs."""
+    file = counter.province.folder / "province.yaml"
+    text = file.read_text()
+    root, issuer, official = _old_generation()
+    for one in (root, issuer):
+        (counter.province.folder / f"{_fingerprint(one)}.crt").write_text(issuing.certificate_pem(one.certificate))
+    anchors = [{"file": f"{_fingerprint(one)}.crt", "sha256": _fingerprint(one)} for one in (root, issuer)]
+    file.write_text(text.replace("upstream:\n", f"upstream:\n  trust_anchors: {json.dumps(anchors)}\n"))
+    try:
+        assert counter.province.lienxa("apply").summary["failed"] == 0
+        counter.plug_in_with(issuing.key_pem(official.key), issuing.certificate_pem(official.certificate))
+        assert _told(counter) == ["signing.anchor_ended"]
+    finally:
+        file.write_text(text)
+        counter.province.lienxa("apply")
+
+
+def test_doctor_names_a_clock_that_is_wrong(counter: Counter) -> None:
+    """All containers have one clock, so it is the gateway that gives another time, a minute ahead."""
+    counter.plug_in("good")
+    counter.province.on("gw1", "sh", "-ec", AHEAD)
+    try:
+        assert _told(counter, "network") == ["network.clock_wrong"]
+    finally:
+        counter.province.on("gw1", "sh", "-ec", RIGHT)
+
+
 @pytest.mark.parametrize(("service", "fault"), SERVICES)
 def test_doctor_names_a_service_of_the_province(counter: Counter, service: str, fault: str) -> None:
     counter.plug_in("good")
@@ -364,6 +453,20 @@ def test_doctor_names_a_signing_program_that_rests(counter: Counter) -> None:
         assert _told(counter, "portal") == []
     finally:
         counter.sh("systemctl stop helper")
+
+
+def _old_generation() -> tuple[Holder, Holder, Holder]:
+    """A root that has ended, the authority below it, and what that issued to the official."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    begun, ended, later = now - timedelta(days=3650), now - timedelta(days=3), now + timedelta(days=300)
+    root = issuing.self_signed(Wanted(issuing.name("Gốc Ký Số Đời Cũ"), issuing.authority(1), begun, ended))
+    issuer = issuing.issue(root, Wanted(issuing.name("Cấp Phát Đời Cũ"), issuing.authority(0), begun, later))
+    signs = ((issuing.usage("digital_signature", "content_commitment"), True),)
+    return root, issuer, issuing.issue(issuer, Wanted(issuing.name(OFFICIAL), signs, begun, later))
+
+
+def _fingerprint(one: Holder) -> str:
+    return one.certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def _told(counter: Counter, topic: str = "signing") -> list[str]:
@@ -410,6 +513,7 @@ def _small(province: Province) -> None:
 def _tools(counter: Counter) -> None:
     """What presses keys and looks at windows, the soft token, and what stands for a vendor's signing program."""
     counter.province.install(COUNTER, *TOOLS)
+    counter.sh(f"mv {READER} /root/vpcd; systemctl stop pcscd; systemctl restart pcscd.socket")
     podman = ["podman", *runtime().arguments, "exec", "-i"]
     pack = [*podman, namespace(SLUG, "tinh"), "tar", "-C", "/", "-c", PYTHON_PACKAGES[1:]]
     packed = subprocess.run(pack, check=True, capture_output=True).stdout

@@ -193,6 +193,7 @@ def test_without_a_certificate_nobody_gets_in(world: World) -> None:
         ("usage", "Chứng thư số của bạn không được dùng để đăng nhập."),
         ("old", "Chứng thư số của bạn không do tổ chức được tin cậy cấp."),
         ("stranger", "Chứng thư số của bạn không do tổ chức được tin cậy cấp."),
+        ("unlisted", "Chứng thư số của bạn không do tổ chức được tin cậy cấp."),
     ],
     ids=lambda value: value if value.isascii() else "",
 )
@@ -373,6 +374,7 @@ def test_every_kind_of_certificate_is_wrong_in_its_one_way(world: World, kind: s
         "future": "certificate is not yet valid",
         "usage": "unsuitable certificate purpose",
         "stranger": "error",
+        "unlisted": "error",
     }
     assert wrong.get(kind, "certificate.pem: OK") in said, said
 

@@ -47,7 +47,14 @@ KINDS = {
     "usage": Kind("is for a server: neither log-in nor signature", signs=False),
     "old": Kind("of the old generation, whose root ends soon", ends=timedelta(days=15), issuer="ca-g1"),
     "stranger": Kind("looks the same, by an authority that nobody knows", issuer="stranger"),
+    "unlisted": Kind("by an issuing authority of which no inventory has heard", issuer="unlisted"),
 }
+_FOREIGN = {
+    # The very name of the real one: only its key tells them apart.
+    "stranger": "Lienxa Lab CA G2",
+    "unlisted": "Lienxa Lab CA G9",
+}
+"""Common names of issuers that are not the province's."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ class Person:
 
 
 def issue_for(official: Person, kind: str, settings: Settings, keys: Path, register: Register) -> Identity:
-    """A new key and certificate, written into the register (a stranger's is not: nobody has it there)."""
+    """A new key and certificate, written into the register (a foreign one is not: nobody has it there)."""
     how = KINDS[kind]
     now = datetime.now(UTC).replace(microsecond=0)
     subject = name(
@@ -90,7 +97,7 @@ def issue_for(official: Person, kind: str, settings: Settings, keys: Path, regis
     issuer, chain = _issuer(how.issuer, keys)
     made = issue(issuer, Wanted(subject, extensions, now + how.starts, now + how.ends))
     serial = serial_text(made.certificate.serial_number)
-    if how.issuer != "stranger":
+    if how.issuer not in _FOREIGN:
         ends = made.certificate.not_valid_after_utc.isoformat()
         register.add(Entry(serial, how.issuer, official.name, kind, ends))
     if how.revoked:
@@ -113,10 +120,9 @@ def common_name(certificate: x509.Certificate) -> str:
 
 def _issuer(which: str, keys: Path) -> tuple[Holder, str]:
     """The authority and its certificate chain, PEM."""
-    if which == "stranger":
+    if which in _FOREIGN:
         now = datetime.now(UTC)
-        # The very name of the real one: only its key tells them apart.
-        wanted = Wanted(name("Lienxa Lab CA G2"), authority(0), now - timedelta(days=1), now + timedelta(days=3650))
+        wanted = Wanted(name(_FOREIGN[which]), authority(0), now - timedelta(days=1), now + timedelta(days=3650))
         made = self_signed(wanted)
         return made, certificate_pem(made.certificate)
     root = which.replace("ca-", "root-")
