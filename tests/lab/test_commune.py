@@ -13,7 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from province import MODEL, Province, province_of
+from province import MODEL, Province, Said, province_of
 
 from deploy import lab
 from deploy.inventory.role import TRUST_ANCHOR
@@ -128,6 +128,12 @@ def province(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Province]:
         lab.down(SLUG)
 
 
+@pytest.fixture(scope="module")
+def applied(province: Province) -> Said:
+    """What the first apply said."""
+    return province.lienxa("apply")
+
+
 def test_plan_shows_what_would_come_and_touches_nothing(province: Province) -> None:
     said = province.lienxa("plan", "--machine", "gw1")
     placed = said.of("operation", machine="gw1", status="would_change")
@@ -136,14 +142,15 @@ def test_plan_shows_what_would_come_and_touches_nothing(province: Province) -> N
     assert "kea" not in province.on("gw1", "ls", "/etc")
 
 
-def test_first_apply_brings_every_machine_to_its_end(province: Province) -> None:
-    said = province.lienxa("apply")
-    assert said.summary | {"failed": 0, "unreachable": 0, "held_back": 0, "machines": 6} == said.summary
-    ended = [line["machine"] for line in said.of("run_ended")]
+def test_first_apply_brings_every_machine_to_its_end(applied: Said) -> None:
+    assert applied.summary | {"failed": 0, "unreachable": 0, "held_back": 0, "machines": 6} == applied.summary
+    ended = [line["machine"] for line in applied.of("run_ended")]
     assert ended[0] == "gw1"
     assert ended[1] == "srv1"
     guards = [
-        (line["machine"], line["status"]) for line in said.of("guard") if line["status"] not in ("armed", "waiting")
+        (line["machine"], line["status"])
+        for line in applied.of("guard")
+        if line["status"] not in ("armed", "waiting")
     ]
     assert {status for _, status in guards} <= {"confirmed", "released"}
     assert {machine for machine, status in guards if status == "confirmed"} == set(ended)
@@ -203,6 +210,7 @@ def test_apply_heals_what_was_stopped(province: Province) -> None:
     assert province.lienxa("verify").summary["failed"] == 0
 
 
+@pytest.mark.usefixtures("applied")
 def test_doctor_finds_nothing_wrong_with_what_is_healthy(province: Province) -> None:
     said = province.lienxa("doctor")
     assert [(line["machine"], line["cause"]) for line in said.of("finding")] == []
@@ -213,6 +221,7 @@ def test_doctor_finds_nothing_wrong_with_what_is_healthy(province: Province) -> 
     assert [line["cause"] for line in asked.of("finding")] == ["signing.no_reader"]
 
 
+@pytest.mark.usefixtures("applied")
 @pytest.mark.parametrize(("where", "how", "mended", "expected"), ILLS)
 def test_doctor_names_exactly_what_was_broken(
     province: Province, where: str, how: str, mended: str, expected: dict[str, str]
