@@ -83,10 +83,9 @@ _HEAD = """\
 Written by `python -m tests.bench` (`make bench`: all of it, three rounds) on {date};
 {cpus} × {cpu}, {memory} GiB, {system}.
 {versions}.
-The laptop's side and all four machines share these processors, and while it was measured the load average was {load}
-(median; others were at work there), so seconds are longer than on machines of their own. The tools took turns within
-each round, so that this hits all of them alike; where a tool has more runs than another, the further ones were made
-without the other, and perhaps at another load.
+The laptop's side and all four machines share these processors; the load average was {load} (median, at the end of
+each run), which is the tools' own doing where nothing else is at work. The tools took turns within each round, so
+that what hits one hits all.
 
 Every tool does the same 57 tasks (2 packages, 5 users, 10 directories, 20 files from templates, 10 lines, 5 sysctls,
 5 services) on the same four machines of the lab (Debian 13, systemd, sshd), as account `hotro` with sudo, and starts
@@ -109,9 +108,10 @@ Where lienxa's time goes (processor seconds by getrusage, cProfile and `-X impor
 above): OpenSSH takes nine round trips to log in (TCP, banner, keys, NEWKEYS with the service, `none`, the key asked
 for, the key signed, channel, command), lienxa one more for everything: kit looked at, run started, journal followed.
 Of processor time, the laptop takes 0.3 s to load itself and 0.15 s to pack the content, while SSH logs in; each
-machine 0.05 s for the receiver and 0.41 s for the run: half of it imports, a quarter the 60 or so small shells that
-ask for facts. It was 0.93 s before type hints were cached, typeguard was left at home, garbage was no longer looked
-for while modules come, and the bench's role had operations of our own instead of pyinfra's for users and sysctls.
+machine 0.05 s for the receiver and about 0.5 s for the run, three fifths of it imports. Taken out was: type hints
+are cached; gevent, typeguard and zope.interface stay at home (stand-ins), so that a third less is loaded; garbage is
+not looked for while modules come; files, accounts and kernel settings are asked for without a process (it was some 60
+small shells), packages once in a run; users and sysctls are operations of our own.
 What is left beside the round trips is computing, four machines' and the laptop's on the same two processors: that the
 load stretches, while the other tools' waiting it does not. Where a bar is missed above, this is why.
 """
