@@ -6,6 +6,7 @@ from deploy.inventory.site import LAPTOP_CACHE_PORT
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, directory, packages, place, retire_units, unit
 from deploy.runner.operations.apt import keep_fetched
+from deploy.runner.operations.checkers import CHECK_PYTHON, CHECK_SHELL
 from roles.cache.options import Options
 
 SQUID = "/etc/squid/squid.conf"
@@ -20,8 +21,6 @@ CHECK_SQUID = (
     "mkdir -p /run/squid && touch -a /run/squid/lienxa-storage.conf && "
     "said=$(squid -k parse -f {} 2>&1) || { printf '%s' \"$said\" | grep -E 'FATAL|ERROR|Bungled' >&2; exit 1; }"
 )
-CHECK_SHELL = "sh -n {}"
-CHECK_PYTHON = "python3 -I -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' {}"
 
 
 def install(ctx: Context[Options]) -> None:

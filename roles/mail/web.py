@@ -15,6 +15,7 @@ from deploy.inventory.mail_dns import sts_policy
 from deploy.inventory.site import MAIL_IMAP, MAIL_SIEVE, MAIL_SUBMISSION, SiteMail
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, place, unit
+from deploy.runner.operations.checkers import CHECK_JSON, CHECK_SHELL, CHECK_XML
 from deploy.runner.operations.system import masked
 from roles.mail.options import Options
 
@@ -43,9 +44,6 @@ CHECK_NGINX = (
 """As the only server: what else is in conf.d is judged when nginx is started."""
 CHECK_PHP = "php -l {} >/dev/null"
 CHECK_FPM = f"{FPM_START} -t -y {{}}"
-CHECK_SHELL = "sh -n {}"
-CHECK_JSON = "python3 -I -m json.tool {} >/dev/null"
-CHECK_XML = "python3 -I -c 'import sys, xml.dom.minidom as dom; dom.parse(sys.argv[1])' {}"
 CHECKS = {"php": CHECK_PHP, "xml": CHECK_XML}
 
 

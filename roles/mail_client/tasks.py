@@ -13,6 +13,7 @@ from deploy.inventory.site import Site, SiteMachine, SiteMail
 from deploy.inventory.token_policies import authority_files, mozilla_policies
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, no_others, packages, place
+from deploy.runner.operations.checkers import CHECK_JSON, CHECK_XML
 from deploy.runner.render import render
 from roles.mail_client.options import Options
 
@@ -25,8 +26,6 @@ EXTENSION_FOLDER = "/usr/local/share/lienxa/thunderbird"
 EXTENSION = f"{EXTENSION_FOLDER}/danh-ba.xpi"
 EXTENSION_FILES = ("manifest.json", "background.js")
 
-CHECK_JSON = "python3 -I -m json.tool {} >/dev/null"
-CHECK_XML = "python3 -I -c 'import sys, xml.dom.minidom as dom; dom.parse(sys.argv[1])' {}"
 
 _QUIET: dict[str, object] = {
     # Nobody outside is asked where a mailbox is, and no password goes where a stranger's answer points to.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, packages, place, unit
 from deploy.runner.operations.accounts import account
+from deploy.runner.operations.checkers import CHECK_SHELL
 from roles.one_stop.options import OF_A_LOOK_UP_SCREEN, Options
 
 USER = "lienxa-kiosk"
@@ -13,8 +14,6 @@ SCREEN = "/etc/X11/xorg.conf.d/60-lienxa-kiosk.conf"
 SESSION = "/usr/share/xsessions/lienxa-kiosk.desktop"
 PROGRAM = "/usr/local/lib/lienxa/kiosk"
 PLACED = (GREETER, SCREEN, SESSION, PROGRAM)
-
-CHECK_SHELL = "sh -n {}"
 
 
 def install(ctx: Context[Options]) -> None:

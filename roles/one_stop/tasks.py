@@ -6,6 +6,7 @@ import json
 
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, packages, place
+from deploy.runner.operations.checkers import CHECK_JSON, CHECK_PYTHON, CHECK_SHELL
 from roles.one_stop import chromium, firefox, kiosk
 from roles.one_stop.options import Options
 
@@ -17,10 +18,6 @@ START_PAGE = "/usr/local/share/lienxa/one-stop/index.html"
 SCAN = "/usr/local/bin/lienxa-scan"
 SCAN_BUTTON = "/usr/share/applications/lienxa-scan.desktop"
 PLACED = (CHROMIUM, FIREFOX, CHROMIUM_START, START_PAGE, SCAN, SCAN_BUTTON)
-
-CHECK_JSON = "python3 -I -m json.tool {} >/dev/null"
-CHECK_PYTHON = "python3 -I -c 'import ast, sys; ast.parse(open(sys.argv[1], encoding=\"utf-8\").read())' {}"
-CHECK_SHELL = "sh -n {}"
 
 
 def install(ctx: Context[Options]) -> None:

@@ -10,6 +10,7 @@ from render_sites import SITES
 from rendering import context, rendered
 
 from deploy.inventory.site import LAPTOP_CACHE_PORT, Site
+from deploy.runner.operations.checkers import CHECK_PYTHON, CHECK_SHELL
 from roles.base import tasks as base
 from roles.cache import tasks
 
@@ -40,11 +41,11 @@ def test_guests_are_not_let_in_by_squid_either() -> None:
 
 @pytest.mark.parametrize("size", [200, 6000])
 def test_storage_is_a_shell_script(size: int, accepted: Accepted) -> None:
-    accepted(rendered(context(SITES["trunk"], "gw1", "cache", size=size), tasks.STORAGE), "x", tasks.CHECK_SHELL)
+    accepted(rendered(context(SITES["trunk"], "gw1", "cache", size=size), tasks.STORAGE), "x", CHECK_SHELL)
 
 
 def test_kit_server_is_python(accepted: Accepted) -> None:
-    accepted(rendered(context(SITES["trunk"], "gw1", "cache"), tasks.KIT_SERVER), "x", tasks.CHECK_PYTHON)
+    accepted(rendered(context(SITES["trunk"], "gw1", "cache"), tasks.KIT_SERVER), "x", CHECK_PYTHON)
 
 
 def test_systemd_takes_the_units(accepted: Accepted) -> None:
