@@ -13,6 +13,7 @@ import roles.mail_client
 import roles.network
 import roles.one_stop
 import roles.signing
+import roles.video_client
 from deploy.inventory.role import DESKS, Catalog, Kind, Role
 
 ROLES: dict[str, Role] = {
@@ -27,15 +28,16 @@ ROLES: dict[str, Role] = {
         roles.desktop.ROLE,
         roles.one_stop.ROLE,
         roles.signing.ROLE,
+        roles.video_client.ROLE,
     )
 }
 
 KINDS: dict[Kind, tuple[str, ...]] = {
     Kind.GATEWAY: ("base", "network"),
     Kind.SERVER: ("base", "firewall"),
-    Kind.OFFICE: ("base", "firewall", "desktop", "one_stop", "signing"),
-    Kind.COUNTER: ("base", "firewall", "desktop", "one_stop", "signing"),
-    Kind.ROOM: ("base", "firewall", "desktop"),
+    Kind.OFFICE: ("base", "firewall", "desktop", "one_stop", "signing", "video_client"),
+    Kind.COUNTER: ("base", "firewall", "desktop", "one_stop", "signing", "video_client"),
+    Kind.ROOM: ("base", "firewall", "desktop", "video_client"),
     Kind.UNMANAGED: (),
 }
 

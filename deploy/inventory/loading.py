@@ -15,6 +15,7 @@ from deploy.inventory.addresses import (
     plan_commune,
 )
 from deploy.inventory.mail_rules import check_mail_domain
+from deploy.inventory.meeting_rules import check_meeting_links
 from deploy.inventory.merge import BadOptions, Layer, check_layer, role_options
 from deploy.inventory.models import AddressesFile, CommuneFile, ProvinceFile, ZoneWritten
 from deploy.inventory.people_rules import check_support_login
@@ -99,6 +100,8 @@ def load(folder: Path, catalog: Catalog) -> Inventory:
     if province:
         reading.problems += [each for one in drafts for each in check_mail_domain(one, province[0].province.domain)]
         reading.problems += [each for one in drafts for each in check_support_login(one, province[0].support.user)]
+        service = province[0].upstream.meeting
+        reading.problems += [each for one in drafts for each in check_meeting_links(one, service)]
     inventory = reading.finish(province)
     if inventory is None or reading.problems:
         raise BadInventory(reading.problems)

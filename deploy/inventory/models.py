@@ -7,6 +7,7 @@ What needs more than one field to judge stands in `rules.py`.
 from __future__ import annotations
 
 import re
+from datetime import date
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -26,6 +27,8 @@ LOCAL_PART = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
 DOMAIN = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$"
 USB = r"^[0-9a-f]{4}:[0-9a-f]{4}$"
 WEB_ADDRESS = r"^https?://[!-~]+$"
+PORTS = re.compile(r"([1-9][0-9]{0,4})(?:-([1-9][0-9]{0,4}))?")
+CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 SIZE = re.compile(r"([1-9][0-9]{0,6})(MiB|GiB)")
 MEBIBYTES = {"MiB": 1, "GiB": 1024}
 
@@ -98,6 +101,30 @@ def _size(written: object) -> object:
     return int(found[1]) * MEBIBYTES[found[2]]
 
 
+def _ports(written: object) -> object:
+    text = str(written) if isinstance(written, int) and not isinstance(written, bool) else _text(written)
+    found = PORTS.fullmatch(text)
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not 1 <= first <= last <= 65535:
+        raise ValueError(f"'{written}' is no port and no range of ports like 10000-20000")
+    return text
+
+
+def _clock(written: object) -> object:
+    text = _text(written)
+    if not CLOCK.fullmatch(text):
+        raise ValueError(f"'{written}' is no time of day like 08:00")
+    return text
+
+
+def _day(written: object) -> object:
+    text = _text(written)
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError(f"'{written}' is no day like 2026-12-01") from None
+
+
 def _sha256(written: object) -> object:
     text = re.sub("[: ]", "", _text(written)).lower()
     if not re.fullmatch("[0-9a-f]{64}", text):
@@ -133,6 +160,22 @@ Mac = Annotated[str, BeforeValidator(_mac), _json("MAC address", pattern="^([0-9
 Rate = Annotated[int, BeforeValidator(_rate), _json("whole number with unit", pattern="^[1-9][0-9]*[kmg]bit$")]
 Size = Annotated[int, BeforeValidator(_size), _json("whole number with unit", pattern="^[1-9][0-9]*[MG]iB$")]
 """In MiB."""
+Ports = Annotated[
+    str,
+    BeforeValidator(_ports),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": 65535},
+                {"type": "string", "pattern": f"^{PORTS.pattern}$"},
+            ],
+            "description": "a port, or a range of ports like 10000-20000",
+        }
+    ),
+]
+"""As written: `3478` or `10000-20000`."""
+Clock = Annotated[str, BeforeValidator(_clock), _json("time of day", pattern=f"^{CLOCK.pattern}$")]
+Day = Annotated[str, BeforeValidator(_day), _json("day, year first", format="date")]
 Sha256 = Annotated[str, BeforeValidator(_sha256), _json("SHA-256, hexadecimal, with or without colons")]
 GivenFile = Annotated[str, BeforeValidator(_file), _json("file, from the folder of province.yaml on")]
 UsbId = Annotated[str, Field(pattern=USB)]
@@ -142,6 +185,7 @@ Label = Annotated[str, Field(pattern=LABEL)]
 Interface = Annotated[str, Field(pattern=INTERFACE)]
 LocalPart = Annotated[str, Field(pattern=LOCAL_PART)]
 Host = Annotated[str, Field(pattern=DOMAIN)]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 PortalMay = Literal["popups", "clipboard", "pdf", "local_network"]
 OptionsByRole = dict[str, dict[str, Any]]
 """Options as written, by role and option; checked against the roles' own models in `options.py`."""
@@ -249,6 +293,18 @@ class PortalWritten(Written):
     )
 
 
+class MeetingServiceWritten(Written):
+    """The province's service for meetings by video."""
+
+    title: str = Field(min_length=1, description="What it is called, in Vietnamese: Họp trực tuyến tỉnh Gia Lai.")
+    url: Url = Field(description="The page that people join from, https.")
+    media: tuple[Ports, ...] = Field(
+        min_length=1,
+        description="Its UDP ports for sound and picture, as its operator names them: 3478, 10000-20000. On the "
+        "commune's lines they go before everything else.",
+    )
+
+
 class UpstreamWritten(Written):
     """What the province offers to every commune."""
 
@@ -271,6 +327,9 @@ class UpstreamWritten(Written):
     )
     portals: dict[Label, PortalWritten] = Field(
         {}, description="The province's web services by a short name, in the order of the start page."
+    )
+    meeting: MeetingServiceWritten | None = Field(
+        None, description="The province's service for meetings by video. Default: none."
     )
 
 
@@ -489,6 +548,22 @@ class PersonWritten(Written):
     )
 
 
+class MeetingWritten(Written):
+    """A meeting that a room's lobby leads to."""
+
+    title: str = Field(min_length=1, description="What it is called, in Vietnamese: Giao ban tuần.")
+    date: Day | None = Field(None, description="The day of one meeting: 2026-12-01.")
+    every: tuple[Weekday, ...] = Field(
+        (), description="Weekdays of a meeting that comes again and again: [monday, thursday]."
+    )
+    at: Clock = Field(description="When it begins, Vietnamese time: 08:00.")
+    minutes: StrictInt = Field(60, ge=5, le=1440, description="How long it takes, in minutes.")
+    url: Url | None = Field(
+        None, description="The page that it is joined from, one of the service's. Default: the service's own."
+    )
+    machines: tuple[str, ...] = Field((), description="The rooms that it is for. Default: all of kind room.")
+
+
 class CommuneFile(Written):
     """`commune.yaml`: one commune."""
 
@@ -498,6 +573,7 @@ class CommuneFile(Written):
     machines: dict[Label, MachineWritten] = Field(description="Machines by host name; one of them is the gateway.")
     services: ServicesWritten = Field(ServicesWritten(), description="What the commune offers its people.")
     people: tuple[PersonWritten, ...] = Field((), description="The officials.")
+    meetings: tuple[MeetingWritten, ...] = Field((), description="Meetings by video, for the rooms' lobbies.")
     options: OptionsByRole = Field({}, description="Options of roles, for every machine of this commune.")
 
     def offered_by(self, machine: str) -> frozenset[str]:

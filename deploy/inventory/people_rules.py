@@ -25,7 +25,7 @@ _PACKAGES = (
     " systemd-timesync tcpdump tss unbound usbmux uuidd vmail xrdp"
 )
 """Of packages that machines have or may get."""
-_OURS = "lienxa lienxa-people"
+_OURS = "lienxa lienxa-kiosk lienxa-people lienxa-room"
 SYSTEM_ACCOUNTS = frozenset(f"{_BASE} {_PACKAGES} {_OURS}".split())
 """Names that Debian, its packages or lienxa have on a machine already."""
 

@@ -10,6 +10,7 @@ from deploy.inventory.addresses import first_address
 from deploy.inventory.loading import Commune, Inventory
 from deploy.inventory.mail import mail_of
 from deploy.inventory.mail_dns import public_address
+from deploy.inventory.meeting_rules import meeting_service_of, meetings_of
 from deploy.inventory.models import CommuneFile, MachineWritten, ProvinceFile, UplinkWritten
 from deploy.inventory.portal_rules import portals_of
 from deploy.inventory.role import Catalog, Kind, Options, Purpose
@@ -85,12 +86,14 @@ def resolve(inventory: Inventory, slug: str) -> Resolved:
             )
             for person in written.people
         ),
+        meetings=meetings_of(written, province.upstream.meeting),
         mail=mail_of(written, province, f"{slug}.{province.province.domain}"),
         support=Support(user=province.support.user, keys=province.support.keys, prefixes=province.support.prefixes),
         upstream=Upstream(
             resolvers=province.upstream.resolvers,
             time_servers=province.upstream.time_servers,
             portals=portals_of(province.upstream.portals),
+            meeting=meeting_service_of(province.upstream.meeting),
         ),
         authorities=inventory.handed.authorities,
         modules=inventory.handed.modules,
@@ -212,6 +215,8 @@ def _notes(written: CommuneFile, province: ProvinceFile, zones: tuple[SiteZone, 
         notes.append("no uplink says by which address the world reaches it (public): no mail comes from outside")
     if mail is not None and mail.mode == "province" and province.upstream.mail is None:
         notes.append("services.mail is the province's, but province.yaml does not say where (upstream.mail)")
+    if written.meetings and province.upstream.meeting is None:
+        notes.append("meetings stand here, but province.yaml names no service for them (upstream.meeting)")
     unknown = [name for name, machine in written.machines.items() if machine.mac is None and _wants_mac(machine)]
     if unknown:
         notes.append(f"no MAC address yet, so no fixed lease: {', '.join(unknown)}")

@@ -123,7 +123,7 @@ def no_secrets(options: Options, site: object) -> tuple[Secret, ...]:
     return ()
 
 
-def no_warnings(options: Options, hardware: object) -> tuple[str, ...]:
+def no_warnings(options: Options, hardware: object, site: object) -> tuple[str, ...]:
     """The answer of a role that any machine is good for."""
     return ()
 
@@ -149,7 +149,7 @@ class Role:
     """`secrets(options, site)`: which secrets the role asks for, given its own resolved options on a machine and the
     Site. Pure. The values are the commune's (`<role>.<name>`): machines that ask for the same one get the same."""
     warnings: Callable[..., tuple[str, ...]] = no_warnings
-    """`warnings(options, hardware)`: what people should know before the role comes to a machine of that size;
+    """`warnings(options, hardware, site)`: what people should know before the role comes to a machine that has this;
     `plan` and `apply` say it. Pure."""
 
     def secrets_on(self, machine: str, options: Options, site: object) -> tuple[Secret, ...]:

@@ -8,6 +8,7 @@ from ipaddress import IPv4Interface, IPv4Network, IPv6Network
 from typing import Any, TypeVar
 
 from deploy.inventory.mail_rules import check_mail
+from deploy.inventory.meeting_rules import check_meeting_service, check_meetings
 from deploy.inventory.models import CommuneFile, MachineWritten, ProvinceFile, UplinkWritten
 from deploy.inventory.people_rules import check_people
 from deploy.inventory.portal_rules import check_portals
@@ -72,6 +73,7 @@ def check_province(province: ProvinceFile, source: Source) -> Iterator[Problem]:
             message = f"support.keys[{number}] is no SSH public key like 'ssh-ed25519 AAAA… name'"
             yield source.problem(("support", "keys", number), message)
     yield from check_portals(province.upstream.portals, source)
+    yield from check_meeting_service(province.upstream.meeting, source)
 
 
 def check_together(reserved: Iterable[IPv4Network], drafts: Iterable[Draft]) -> Iterator[Problem]:
@@ -376,4 +378,5 @@ RULES: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     _packages,
     _logins,
     check_people,
+    check_meetings,
 )

@@ -69,6 +69,11 @@ class SiteUplink(Frozen):
     down: int | None = None
     up: int | None = None
 
+    @property
+    def shaped(self) -> bool:
+        """Whether a rate is known, so that the gateway keeps the line's queue itself."""
+        return bool(self.down or self.up)
+
 
 class SitePort(Frozen):
     """A port that some role opens on a machine, from its card."""
@@ -237,6 +242,44 @@ class SitePortal(Frozen):
     """What its origins may in a browser."""
 
 
+class PortRange(Frozen):
+    """Ports from `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        """As nftables writes it: `3478`, `10000-20000`."""
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+class SiteMeetingService(Frozen):
+    """The province's service for meetings by video."""
+
+    title: str
+    """In Vietnamese, for people."""
+    url: str
+    media: tuple[PortRange, ...]
+    """Its UDP ports for sound and picture, sorted."""
+
+
+class SiteMeeting(Frozen):
+    """A meeting by video. It has a date, or comes again every week."""
+
+    title: str
+    """In Vietnamese, for people."""
+    date: str | None = None
+    """`2026-12-01`"""
+    weekdays: tuple[int, ...] = ()
+    """1 is Monday, 7 Sunday (ISO 8601)."""
+    at: str
+    """When it begins, Vietnamese time: `08:00`."""
+    minutes: int
+    url: str
+    machines: tuple[str, ...]
+    """Names of the rooms that it is for."""
+
+
 class Upstream(Frozen):
     """What the province offers every commune."""
 
@@ -247,6 +290,7 @@ class Upstream(Frozen):
     """DS records (RFC 4034, presentation form) instead of the IANA root's; only a lab has them."""
     portals: tuple[SitePortal, ...] = ()
     """The province's web services, in the order of the start page."""
+    meeting: SiteMeetingService | None = None
 
 
 class SiteAuthority(Frozen):
@@ -300,6 +344,7 @@ class Site(Frozen):
     uplinks: tuple[SiteUplink, ...]
     machines: tuple[SiteMachine, ...]
     people: tuple[SitePerson, ...] = ()
+    meetings: tuple[SiteMeeting, ...] = ()
     mail: SiteMail | None = None
     support: Support = Support()
     upstream: Upstream = Upstream()

@@ -18,7 +18,7 @@ AUTHORITY_FILES = "lienxa-authority-*.crt"
 
 
 def authority_file(authority: SiteAuthority) -> str:
-    """Where a machine of the role `signing` has an authority's certificate."""
+    """Where a machine has an authority's certificate."""
     return f"{AUTHORITY_FOLDER}/{AUTHORITY_FILES.replace('*', authority.sha256[:16])}"
 
 

@@ -20,6 +20,11 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}{port}"
 
 
+def with_port(origin: str) -> str:
+    """`https://host:443`: as browsers' policies name an origin, for without a port they take any."""
+    return origin if origin.count(":") > 1 else f"{origin}:{HTTPS}"
+
+
 def _url(written: object) -> object:
     text = written if isinstance(written, str) else ""
     parts = _https(text, "https://dichvucong.gialai.gov.vn/dang-nhap")

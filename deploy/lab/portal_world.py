@@ -25,6 +25,8 @@ TIME_STAMPS = IPv4Address("198.51.100.5")
 """`tsa.<province>`"""
 FOREIGN_SITE = IPv4Address("198.51.100.6")
 """`foreign.example.vn`"""
+MEETING = IPv4Address("198.51.100.7")
+"""`hop.<province>`, the service for meetings by video"""
 COMMAND = "/usr/lib/lienxa-lab/province"
 MODULES = "/usr/lib/lienxa-lab/modules"
 
@@ -42,7 +44,7 @@ def settings(site: Site) -> Settings:
 
 def portal_addresses() -> tuple[IPv4Address, ...]:
     """What tinh answers to for the province's services."""
-    return (PORTAL, REVOCATION, STATUS, TIME_STAMPS, FOREIGN_SITE)
+    return (PORTAL, REVOCATION, STATUS, TIME_STAMPS, FOREIGN_SITE, MEETING)
 
 
 def portal_records(site: Site) -> tuple[Record, ...]:
@@ -54,6 +56,7 @@ def portal_records(site: Site) -> tuple[Record, ...]:
         f"ocsp.{ours.domain}": STATUS,
         f"tsa.{ours.domain}": TIME_STAMPS,
         FOREIGN: FOREIGN_SITE,
+        ours.meeting: MEETING,
         **dict.fromkeys(ours.bad_hosts.values(), PORTAL),
     }
     return tuple(Record(name, "A", str(address)) for name, address in names.items())
@@ -62,12 +65,14 @@ def portal_records(site: Site) -> tuple[Record, ...]:
 def portal_files(site: Site) -> tuple[File, ...]:
     """What makes tinh the province's portal and authority."""
     ours = resources("deploy.lab") / "files" / "portal"
+    meeting = resources("deploy.lab") / "files" / "meeting" / "index.html"
     pages = (page for page in (ours / "pages").iterdir() if page.name.endswith(".j2"))
     modules = (module for module in resources("deploy.lab.province").iterdir() if module.name.endswith(".py"))
     return (
         *_keys(site),
         *(File(f"/usr/lib/lienxa-lab/pages/{page.name}", page.read_text()) for page in pages),
         *(File(f"{MODULES}/deploy/lab/province/{module.name}", module.read_text()) for module in modules),
+        File("/usr/lib/lienxa-lab/meeting/index.html", meeting.read_text()),
         File(f"{KEYS}/settings.json", settings(site).to_json()),
         File(f"{KEYS}/tsa.cnf", (ours / "tsa.cnf").read_text()),
         # nginx may listen where no address is yet, or no longer is.
@@ -96,6 +101,7 @@ def _keys(site: Site) -> tuple[File, ...]:
 def _filled_in(text: str, site: Site) -> str:
     ours = settings(site)
     values = {f"@{name.upper()}@": address for name, address in ours.addresses.items()}
-    for mark, value in {**values, "@DOMAIN@": ours.domain, "@FOREIGN@": str(FOREIGN_SITE)}.items():
+    values |= {"@DOMAIN@": ours.domain, "@FOREIGN@": str(FOREIGN_SITE), "@MEETING@": str(MEETING)}
+    for mark, value in values.items():
         text = text.replace(mark, value)
     return text

@@ -68,6 +68,7 @@ def rehearse(site: Site, facts: LabFacts = LabFacts()) -> Site:
                 time_servers=(str(tinh_address(0)),),
                 trust_anchors=facts.trust_anchors,
                 portals=site.upstream.portals,
+                meeting=site.upstream.meeting,
             ),
             "authorities": (*site.authorities, *facts.authorities),
         }

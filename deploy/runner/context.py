@@ -9,10 +9,10 @@ from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
-from deploy.inventory.role import Options, Role
+from deploy.inventory.role import Kind, Options, Role
 from deploy.inventory.site import Site, SiteMachine
 from deploy.order import Order
-from deploy.runner.hardware import Hardware, this_machine
+from deploy.runner.hardware import Hardware, this_machine, with_queueing
 
 OptionsT = TypeVar("OptionsT", bound=Options, default=Any)
 
@@ -32,7 +32,7 @@ class Context(Generic[OptionsT]):
     debian: str = "13"
     """The machine's Debian release, `12` or `13`: for what is configured differently in each."""
     hardware: Hardware = field(default_factory=Hardware)
-    """How much memory and disk the machine has: for what an old one is spared."""
+    """What the machine has: for what an old one is spared, and how a gateway can share its lines out."""
 
 
 def contexts_of(
@@ -43,6 +43,9 @@ def contexts_of(
     Raises KeyError for a role that is not in `roles`, pydantic.ValidationError for options that do not fit it.
     """
     machine = order.site.machine(order.machine)
+    hardware = this_machine()
+    if machine.kind is Kind.GATEWAY and any(uplink.shaped for uplink in order.site.uplinks):
+        hardware = with_queueing(hardware)
     return tuple(
         Context(
             site=order.site,
@@ -52,7 +55,7 @@ def contexts_of(
             secrets=_short_names(order.secrets, entry.name),
             lab=lab,
             debian=debian,
-            hardware=this_machine(),
+            hardware=hardware,
         )
         for entry in order.roles
     )

@@ -103,7 +103,7 @@ def is_known(role: str, source: RoleSource) -> bool:
 def _apply_role(ctx: Context[Any], source: RoleSource) -> Stage:
     tasks = source.tasks(ctx.role.name)
     steps = (tasks.install, tasks.configure, tasks.activate)
-    warnings = ctx.role.warnings(ctx.options, ctx.hardware)
+    warnings = ctx.role.warnings(ctx.options, ctx.hardware, ctx.site)
     return Stage(ctx.role.name, ctx.role.version, "apply", _register(ctx, steps), warnings)
 
 

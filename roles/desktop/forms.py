@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from deploy.inventory.site import Site
 from deploy.runner.hardware import Hardware
 from roles.desktop.options import Options
 
@@ -20,7 +21,7 @@ def form(options: Options, hardware: Hardware) -> Literal["full", "light"]:
     return "light" if hardware.is_old else "full"
 
 
-def warnings(options: Options, hardware: Hardware) -> tuple[str, ...]:
+def warnings(options: Options, hardware: Hardware, site: Site) -> tuple[str, ...]:
     """What is said of a machine that is too old for the full form."""
     if not hardware.is_old:
         return ()

@@ -6,6 +6,7 @@ from deploy.inventory.site import Site, SiteMachine
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, packages, place, retire_units, unit
 from deploy.runner.operations.accounts import console_password
+from deploy.runner.operations.checkers import CHECK_SHELL, CHECK_XML
 from deploy.runner.operations.people import people
 from deploy.runner.operations.printing import Queue, printers
 from roles.desktop import greeter, office
@@ -49,8 +50,6 @@ OF_THE_SESSION = (
     OFFICE_DEFAULTS,
 )
 
-CHECK_XML = "python3 -I -c 'import sys, xml.dom.minidom as dom; dom.parse(sys.argv[1])' {}"
-CHECK_SHELL = "sh -n {}"
 CHECK_CUPS = "/usr/sbin/cupsd -t -c {}"
 
 
@@ -98,10 +97,11 @@ def queues(site: Site, machine: SiteMachine) -> tuple[Queue, ...]:
     return tuple(Queue(one.name, f"ipp://{one.fqdn}/ipp/print", one.zone) for one in found)
 
 
-def panel_programs(options: Options) -> tuple[str, ...]:
+def panel_programs(site: Site, options: Options) -> tuple[str, ...]:
     """What the panel starts with one click, by the names of the programs' own entries."""
     office_programs = ("libreoffice-writer", "libreoffice-calc") if options.suite else ()
-    return ("thunar", "chromium", "firefox-esr", *office_programs)
+    meeting = ("lienxa-meeting",) if site.upstream.meeting else ()
+    return ("thunar", "chromium", "firefox-esr", *office_programs, *meeting)
 
 
 def _people(ctx: Context[Options]) -> None:
@@ -119,7 +119,7 @@ def _session(ctx: Context[Options]) -> None:
     place(ctx, LOCK_START)
     place(ctx, LOCK_SETTINGS)
     place(ctx, PROGRAMS)
-    place(ctx, PANEL, values={"programs": panel_programs(ctx.options)}, validate=CHECK_XML)
+    place(ctx, PANEL, values={"programs": panel_programs(ctx.site, ctx.options)}, validate=CHECK_XML)
     if form(ctx.options, ctx.hardware) == "light":
         place(ctx, WINDOWS, validate=CHECK_XML)
     else:

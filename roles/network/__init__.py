@@ -10,6 +10,7 @@ from __future__ import annotations
 from deploy.inventory.role import EVERY_ZONE, MANAGEMENT_ONLY, Port, Role, Secret, Unit
 from deploy.inventory.site import Site
 from roles.network.options import Options
+from roles.network.shaping import warnings
 
 
 def secrets(options: Options, site: Site) -> tuple[Secret, ...]:
@@ -49,4 +50,5 @@ ROLE = Role(
     ),
     needs=("base",),
     secrets=secrets,
+    warnings=warnings,
 )

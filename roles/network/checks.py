@@ -16,7 +16,7 @@ from deploy.inventory.site import Site, SiteMachine, SiteUplink, SiteZone
 from deploy.runner.checking import each
 from deploy.runner.observe import ask, reverse_name
 from deploy.runner.operations.netfilter import SAME, difference_script
-from roles.network import tasks, wiring
+from roles.network import failover, shaping, tasks, wiring
 from roles.network.options import Options
 
 OURSELVES = "127.0.0.1"
@@ -43,11 +43,30 @@ def test_uplink_has_an_address(host: Host, uplink: SiteUplink) -> None:
         assert uplink.address.partition("/")[0] in addresses
 
 
+@pytest.mark.next_step(
+    "The line is the carrier's: restart its box, then call. On {machine}: `journalctl -u lienxa-lines`."
+)
+@each(lambda site, machine, options: failover.ways(site))
+def test_line_works(host: Host, way: failover.Way) -> None:
+    """Somebody beyond the line {way.name} answers {machine}."""
+    watched = failover.watched()
+    assert watched.in_use, "the lines are not watched"
+    assert way.name not in watched.silent, f"{watched.in_use} is used instead"
+
+
 def test_way_out(host: Host, site: Site) -> None:
     """{machine} sends what is not the commune's to an uplink."""
     route = json.loads(host.check_output("ip -json -4 route get 192.0.2.1"))[0]
     assert route["dev"] in {wiring.device(uplink) for uplink in site.uplinks}
     assert "gateway" in route or route["dev"].startswith("ppp")
+
+
+@pytest.mark.next_step("On {machine}: `systemctl restart lienxa-shaping`, then `tc -s qdisc show dev {device}`.")
+@each(lambda site, machine, options: shaping.queues(site))
+def test_line_is_shared_out(host: Host, device: str, rate: int) -> None:
+    """{machine} lets {device} have {rate} bit/s and keeps its queue itself."""
+    shown = host.check_output("tc qdisc show dev %s root; tc class show dev %s root", device, device)
+    assert any(abs(found - rate) <= rate / 100 for found in shaping.rates_shown(shown)), shown
 
 
 @pytest.mark.next_step("On {machine}: `networkctl status {zone.interface}`.")

@@ -9,7 +9,7 @@ from deploy.inventory.site import SiteUplink
 from deploy.journal import Words
 from deploy.runner.diagnosis import Cause, Found, Patient
 from deploy.runner.observe import interfaces, outside_answers, unit_runs
-from roles.network import ROLE
+from roles.network import ROLE, failover
 from roles.network.options import Options
 
 TOPIC = "network"
@@ -58,6 +58,20 @@ UPLINK_NO_ADDRESS = Cause(
         "tài khoản kết nối không (hồ sơ ghi cách kết nối: {method})?",
     ),
 )
+UPLINK_SILENT = Cause(
+    "network.uplink_silent",
+    english=Words(
+        what="The line {uplink} ({interface}) of {machine} has an address, but nobody beyond it answers.",
+        why="The commune works on by {in_use}. If that one fails too, nobody gets out.",
+        do="Restart the carrier's box of {uplink}, or call the carrier. Once it answers it is used again by itself.",
+    ),
+    vietnamese=Words(
+        what="Đường truyền {uplink} ({interface}) của {machine} có địa chỉ nhưng bên ngoài không trả lời.",
+        why="Xã vẫn làm việc qua đường {in_use}. Nếu đường đó cũng hỏng thì không ra ngoài được nữa.",
+        do="Khởi động lại thiết bị của nhà mạng ở đường {uplink}; vẫn không được thì gọi nhà mạng. Khi có tín hiệu, "
+        "máy tự dùng lại đường này.",
+    ),
+)
 UPSTREAM_SILENT = Cause(
     "network.upstream_silent",
     english=Words(
@@ -85,6 +99,10 @@ class Seen:
     down: tuple[str, ...]
     """Units of the card that do not run."""
     outside_answers: bool
+    silent: frozenset[str] = frozenset()
+    """Of several lines the names of those through which nobody answers."""
+    in_use: str = ""
+    """Of several lines the name of that which new connections take."""
 
 
 def diagnose(patient: Patient[Options]) -> Iterator[Found]:
@@ -109,11 +127,14 @@ def _line(uplink: SiteUplink, seen: Seen) -> Iterator[Found]:
         yield UPLINK_NO_LINK.found(**known)
     elif uplink.method == "dhcp" and uplink.interface not in seen.addressed:
         yield UPLINK_NO_ADDRESS.found(**known)
+    elif uplink.name in seen.silent and uplink.name != seen.in_use:
+        yield UPLINK_SILENT.found(in_use=seen.in_use, uplink=uplink.name, interface=uplink.interface)
 
 
 def look(patient: Patient[Options]) -> Seen:
-    """Ask systemd, the kernel, and the world."""
+    """Ask systemd, the kernel, the watcher of the lines, and the world."""
     links = interfaces()
+    watched = failover.watched()
     return Seen(
         linked={link["ifname"]: "LOWER_UP" in link["flags"] for link in links},
         addressed=frozenset(
@@ -121,4 +142,6 @@ def look(patient: Patient[Options]) -> Seen:
         ),
         down=tuple(unit.name for unit in ROLE.units if not unit_runs(unit.name)),
         outside_answers=outside_answers("127.0.0.1", patient.site.domain.split(".", 1)[1]),
+        silent=watched.silent,
+        in_use=watched.in_use,
     )

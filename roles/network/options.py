@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StrictInt, StringConstraints
 
 from deploy.inventory.role import Options as BaseOptions
 
@@ -46,6 +46,17 @@ class Options(BaseOptions):
         ge=10,
         le=1440,
         description="Minutes for which an address is leased to a guest.",
+    )
+    line_probes: tuple[IPv4Address, ...] = Field(
+        default=(),
+        description="DNS servers that are asked through each line whether it works, where there are several lines. "
+        "Default: the province's resolvers, else three of the root servers.",
+    )
+    line_return_seconds: StrictInt = Field(
+        default=60,
+        ge=5,
+        le=3600,
+        description="Seconds that a line which was dead has to answer without a gap before it is used again.",
     )
     log_refused: bool = Field(
         default=True,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, directory, no_others, packages, place, retire_units, unit
+from deploy.runner.operations.checkers import CHECK_JSON, CHECK_PYTHON, CHECK_SHELL
 from deploy.runner.operations.netfilter import ruleset
 from deploy.runner.operations.networking import ifupdown_lets_go, interfaces, kernel_settings
 from deploy.runner.operations.system import masked
-from roles.network import wiring
+from deploy.runner.operations.systemd import retired
+from roles.network import failover, shaping, wiring
 from roles.network.options import Options
 
 NETWORKD = "/etc/systemd/network"
@@ -23,6 +25,15 @@ TIME = "/etc/chrony/conf.d/lienxa-network.conf"
 RESOLV = "/etc/resolv.conf"
 UNBOUND_HELPER = "unbound-resolvconf.service"
 PPPOE_UNIT = "/etc/systemd/system/lienxa-pppoe@.service"
+SHAPE = "/usr/local/lib/lienxa/shape"
+SHAPING = "lienxa-shaping"
+SHAPING_UNIT = f"/etc/systemd/system/{SHAPING}.service"
+SHAPE_DIALLED = "/etc/ppp/ip-up.d/lienxa-shaping"
+LINES = "/usr/local/lib/lienxa/lines"
+LINES_SETTINGS = "/etc/lienxa/lines.json"
+LINES_WATCHED = "lienxa-lines"
+LINES_UNIT = f"/etc/systemd/system/{LINES_WATCHED}.service"
+LINES_NETWORKD = "/etc/systemd/networkd.conf.d/lienxa.conf"
 
 CANARY = "use-application-dns.net"
 """Blocked everywhere. A browser that cannot resolve it asks the commune's resolver rather than one of its own choice;
@@ -40,11 +51,14 @@ CHECK_TIME = "chronyd -p -f {} >/dev/null"
 
 def install(ctx: Context[Options]) -> None:
     """Packages."""
-    packages(ctx)
+    several = failover.ways(ctx.site)
+    packages(ctx, *(["conntrack"] if several else []))
 
 
 def configure(ctx: Context[Options]) -> None:
     """Interfaces first, and at once: Kea's own checker asks for them. Then everything that stands on them."""
+    if failover.ways(ctx.site):
+        _several_lines(ctx)
     _interfaces(ctx)
     place(ctx, KERNEL, values={"ipv6": has_ipv6(ctx)})
     directory(FURTHER_RULES)
@@ -52,12 +66,20 @@ def configure(ctx: Context[Options]) -> None:
     place(ctx, KEA, mode="0640", group="_kea", values=_helpers(ctx), validate=CHECK_KEA)
     _names(ctx)
     place(ctx, TIME, validate=CHECK_TIME)
+    if shaping.lines(ctx.site):
+        _shaping(ctx)
 
 
 def activate(ctx: Context[Options]) -> None:
     """The firewall before forwarding. nftables is never restarted: that would open everything."""
     ruleset(RULES, TABLE)
     unit("nftables")
+    if shaping.lines(ctx.site):
+        unit(SHAPING, files=[SHAPE, SHAPING_UNIT])
+    else:
+        _without_shaping()
+    if not failover.ways(ctx.site):
+        _one_line()
     kernel_settings(KERNEL)
     unit("kea-dhcp4-server", files=[KEA])
     unit("unbound", files=[UNBOUND, BLOCKED])
@@ -71,6 +93,8 @@ def retire(ctx: Context[Options]) -> None:
     retire_units(ctx)
     unit("systemd-networkd")
     absent(f"/etc/systemd/system/{UNBOUND_HELPER}")
+    _without_shaping()
+    _one_line()
     for path in (RULES, KERNEL, TIME, UNBOUND, BLOCKED):
         absent(path)
 
@@ -87,6 +111,8 @@ def _interfaces(ctx: Context[Options]) -> None:
         place(ctx, f"{NETWORKD}/{file.path}", template=f"network{NETWORKD}/{file.template}.j2", values=file.values)
         for file in files
     ]
+    if failover.ways(ctx.site):
+        placed.append(place(ctx, LINES_NETWORKD))
     left = no_others(NETWORKD, f"{wiring.PREFIX}*", [f"{NETWORKD}/{file.path}" for file in files])
     ifupdown_lets_go(wiring.interfaces(ctx.site))
     unit("systemd-networkd", files=[f"{NETWORKD}/{file.path}" for file in files], changed=[*placed, left])
@@ -104,10 +130,46 @@ def _pppoe(ctx: Context[Options]) -> None:
             "uplink": uplink,
             "device": wiring.device(uplink),
             "ipv6": has_ipv6(ctx),
+            "table": wiring.table_of(ctx.site, uplink),
             "password": ctx.secrets[f"pppoe_{uplink.name}"],
         }
         place(ctx, peer, template="network/etc/ppp/peers/uplink.j2", values=values, secret=True)
         unit(f"lienxa-pppoe@{uplink.name}", files=[PPPOE_UNIT, peer])
+
+
+def _shaping(ctx: Context[Options]) -> None:
+    values = {
+        "lines": shaping.lines(ctx.site),
+        "masks": shaping.masks(shaping.media(ctx.site)),
+        "call_bytes": shaping.CALL_BYTES,
+        "ipv6": has_ipv6(ctx),
+    }
+    place(ctx, SHAPE, mode="0755", values=values, validate=CHECK_SHELL)
+    place(ctx, SHAPING_UNIT, values={"script": SHAPE})
+    if any(uplink.method == "pppoe" for uplink in ctx.site.uplinks):
+        place(ctx, SHAPE_DIALLED, mode="0755", values={"script": SHAPE})
+    else:
+        absent(SHAPE_DIALLED)
+
+
+def _several_lines(ctx: Context[Options]) -> None:
+    """Before the lines' routes move into their tables there is who looks them up there."""
+    place(ctx, LINES_SETTINGS, values={"settings": failover.settings(ctx.site, ctx.options)}, validate=CHECK_JSON)
+    place(ctx, LINES, mode="0755", validate=CHECK_PYTHON)
+    place(ctx, LINES_UNIT, values={"program": LINES})
+    unit(LINES_WATCHED, files=[LINES, LINES_SETTINGS, LINES_UNIT])
+
+
+def _one_line() -> None:
+    retired(LINES_WATCHED)
+    for path in (LINES_UNIT, LINES, LINES_SETTINGS, LINES_NETWORKD):
+        absent(path)
+
+
+def _without_shaping() -> None:
+    retired(SHAPING)
+    for path in (SHAPE_DIALLED, SHAPING_UNIT, SHAPE):
+        absent(path)
 
 
 def _names(ctx: Context[Options]) -> None:
@@ -127,7 +189,9 @@ def _helpers(ctx: Context[Options]) -> dict[str, object]:
         "guests": wiring.guests,
         "device": wiring.device,
         "outside": [wiring.device(uplink) for uplink in ctx.site.uplinks],
+        "calls": shaping.CALLS,
         "lease_seconds": wiring.lease_seconds,
+        "media": shaping.media(ctx.site),
         "handed_on": wiring.handed_on,
         "names": wiring.names,
         "openings_between_zones": wiring.openings_between_zones,
@@ -137,4 +201,5 @@ def _helpers(ctx: Context[Options]) -> dict[str, object]:
         "reverse": wiring.reverse,
         "reverse_zones": wiring.reverse_zones,
         "support_ports": wiring.support_ports,
+        "ways": failover.ways(ctx.site),
     }

@@ -14,6 +14,8 @@ from roles.network.options import Options
 
 PREFIX = "10-lienxa-"
 """What the names of our files for systemd-networkd begin with."""
+FIRST_TABLE = 1000
+"""Where there are several lines, the routing table of the first."""
 _LONGEST_INTERFACE = 15
 
 
@@ -50,6 +52,11 @@ class NetworkFile:
 def device(uplink: SiteUplink) -> str:
     """The interface that carries the packets of an uplink: PPPoE has one of its own on top of the port."""
     return f"ppp-{uplink.name}"[:_LONGEST_INTERFACE] if uplink.method == "pppoe" else uplink.interface
+
+
+def table_of(site: Site, uplink: SiteUplink) -> int | None:
+    """The routing table in which a line has its default route; None: the machine's own, where there is one line."""
+    return FIRST_TABLE + site.uplinks.index(uplink) if len(site.uplinks) > 1 else None
 
 
 def openings_of_gateway(site: Site, gateway: SiteMachine) -> tuple[Opening, ...]:
@@ -166,7 +173,8 @@ def _openings(site: Site, machine: SiteMachine, address: IPv4Address | None, wan
 def _uplink_files(site: Site) -> Iterable[NetworkFile]:
     has6 = any(zone.network6 for zone in site.zones)
     for uplink in site.uplinks:
-        yield NetworkFile(f"{PREFIX}{uplink.interface}.network", "uplink.network", {"uplink": uplink, "ipv6": has6})
+        values = {"uplink": uplink, "ipv6": has6, "table": table_of(site, uplink)}
+        yield NetworkFile(f"{PREFIX}{uplink.interface}.network", "uplink.network", values)
 
 
 def _trunk_files(site: Site) -> Iterable[NetworkFile]:

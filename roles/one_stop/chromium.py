@@ -6,7 +6,7 @@ import json
 from typing import Literal
 
 from deploy.inventory.site import Site
-from deploy.inventory.urls import HTTPS, origin_of
+from deploy.inventory.urls import origin_of, with_port
 from roles.one_stop.options import Options
 
 BLOCK = 2
@@ -123,8 +123,3 @@ def _of_a_look_up_screen(url: str) -> dict[str, object]:
         "URLAllowlist": [with_port(origin_of(url))],
         "URLBlocklist": ["*"],
     }
-
-
-def with_port(origin: str) -> str:
-    """`https://host:443`."""
-    return origin if origin.count(":") > 1 else f"{origin}:{HTTPS}"

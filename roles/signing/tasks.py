@@ -6,18 +6,17 @@ import json
 
 from deploy.inventory.site import SiteModule
 from deploy.inventory.token_policies import (
-    AUTHORITY_FILES,
-    AUTHORITY_FOLDER,
     FIREFOX_OWNER,
     TOKENS,
-    authority_file,
     chromium_policies,
     mozilla_policies,
 )
 from deploy.runner.context import Context
 from deploy.runner.handed import handed
 from deploy.runner.operations import absent, no_others, packages, place, retire_units, units
-from deploy.runner.operations.system import plugged_in_again, trust_anchors
+from deploy.runner.operations.authorities import authorities
+from deploy.runner.operations.checkers import CHECK_JSON, CHECK_SHELL
+from deploy.runner.operations.system import plugged_in_again
 from roles.signing.options import Options
 
 MODULES = "/usr/local/lib/lienxa/pkcs11"
@@ -44,9 +43,6 @@ SEAT_VALUES = {
 }
 TOKEN_SUBSYSTEMS = ("usb", "hidraw", "scsi_generic")
 
-CHECK_CERTIFICATE = "openssl x509 -noout -in {}"
-CHECK_JSON = "python3 -I -m json.tool {} >/dev/null"
-CHECK_SHELL = "sh -n {}"
 _ANOTHER_PROCESSOR = "this machine's processor is another than the module's"
 
 
@@ -59,7 +55,7 @@ def install(ctx: Context[Options]) -> None:
 
 def configure(ctx: Context[Options]) -> None:
     """Whom to believe in, the modules, who may use a reader, and what programs are told of it."""
-    _authorities(ctx)
+    authorities(ctx, ctx.site.authorities)
     _modules(ctx)
     _who_may(ctx)
     _programs(ctx)
@@ -72,8 +68,7 @@ def activate(ctx: Context[Options]) -> None:
 
 def retire(ctx: Context[Options]) -> None:
     """Unregister everything. Packages stay, and so do people's own stores, which then lead to nothing."""
-    no_others(AUTHORITY_FOLDER, AUTHORITY_FILES, ())
-    trust_anchors()
+    authorities(ctx, ())
     no_others(REGISTERED, "lienxa-*.module", ())
     no_others(MODULES, "*.so", ())
     for path in (OPENSC, STORE, CHROMIUM_START, CHROMIUM_POLICIES, LOGIN, DESKTOP, READERS, WHO_MAY):
@@ -96,14 +91,6 @@ def check_module(module: SiteModule) -> str:
         f'{{ [ "$(uname -m)" = {module.architecture} ] || {{ echo "{_ANOTHER_PROCESSOR}"; exit 1; }}; }} && '
         "! ldd {} | grep 'not found'"
     )
-
-
-def _authorities(ctx: Context[Options]) -> None:
-    files = [authority_file(one) for one in ctx.site.authorities]
-    for authority, file in zip(ctx.site.authorities, files, strict=True):
-        place(ctx, file, content=authority.pem, validate=CHECK_CERTIFICATE, name=f"Authority {authority.name}")
-    no_others(AUTHORITY_FOLDER, AUTHORITY_FILES, files)
-    trust_anchors()
 
 
 def _modules(ctx: Context[Options]) -> None:

@@ -7,6 +7,7 @@ helper listens on every address of the machine, as careless ones do.
 """
 
 import json
+import os
 import ssl
 import sys
 import threading
@@ -27,6 +28,8 @@ say("citizen", localStorage.citizen || "nobody");
 localStorage.citizen = "known";
 </script>"""
 PAGES = {"/": TRIES, "/tra-cuu": REMEMBERS}
+OWN = os.environ.get("START_PAGE", "")
+"""A file: what every site shows first, instead."""
 LOG = Path(sys.argv[1])
 
 
@@ -40,7 +43,8 @@ class Pages(BaseHTTPRequestHandler):
         note([self.headers["Host"], self.path])
         pdf = self.path.endswith(".pdf")
         page = PAGES.get(self.path, "")
-        body = PDF if pdf else f"{HEAD}<script>{SAY}</script>{page}".encode()
+        own = Path(OWN).read_bytes() if OWN and self.path == "/" else b""
+        body = own or (PDF if pdf else f"{HEAD}<script>{SAY}</script>{page}".encode())
         self.send_response(200)
         self.send_header("Content-Type", "application/pdf" if pdf else "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))

@@ -146,7 +146,7 @@ def test_it_boots_whole(world: World) -> None:
 
 
 def test_the_services_have_names(world: World) -> None:
-    for host, address in (("portal", 2), ("ca", 3), ("ocsp", 4), ("tsa", 5), ("expired", 2), ("untrusted", 2)):
+    for host, address in (("portal", 2), ("ca", 3), ("ocsp", 4), ("tsa", 5), ("hop", 7), ("untrusted", 2)):
         said = world.sh(f"dig @127.0.0.1 +dnssec A {host}.{PROVINCE}")
         assert "flags: qr rd ra ad;" in said, said
         assert f"198.51.100.{address}" in said

@@ -55,14 +55,25 @@ def checkers(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-def accepted(checkers: str) -> Callable[..., None]:
-    """Gives a text to a checker as `place` does: under its final name, `{}` being its path; fails with its words.
+def accepted(said: Callable[..., str]) -> Callable[..., None]:
+    """Like `said`, for who only wants to know that nothing was refused."""
+
+    def check(text: str, name: str, command: str, before: str = "true") -> None:
+        said(text, name, command, before)
+
+    return check
+
+
+@pytest.fixture
+def said(checkers: str) -> Callable[..., str]:
+    """Gives a text to a checker as `place` does: under its final name, `{}` being its path; fails with its words,
+    gives what it printed else.
 
     Files of checks before it in the same test are still there, in `FOLDER`.
     """
     folder = f"/tmp/lienxa-checks/{secrets.token_hex(4)}"
 
-    def check(text: str, name: str, command: str, before: str = "true") -> None:
+    def check(text: str, name: str, command: str, before: str = "true", *, seconds: int = 60) -> str:
         file = f"{folder}/{name}"
         script = f"{before}; {command.replace('{}', file)}".replace(FOLDER, folder)
         given = text.replace(FOLDER, folder)
@@ -72,9 +83,10 @@ def accepted(checkers: str) -> Callable[..., None]:
             root=True,
             check=False,
             stdin=given.encode(),
-            timeout=60,
+            timeout=seconds,
         )
-        said = (done.stdout + done.stderr).decode(errors="replace")
-        assert done.returncode == 0, f"{said}\n{text}"
+        words = (done.stdout + done.stderr).decode(errors="replace")
+        assert done.returncode == 0, f"{words}\n{text}"
+        return done.stdout.decode()
 
     return check

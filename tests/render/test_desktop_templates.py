@@ -75,7 +75,7 @@ def test_windows_of_the_light_form_have_no_shadows() -> None:
 
 @pytest.mark.parametrize("suite", [True, False])
 def test_the_panel_has_what_is_installed(suite: bool) -> None:
-    programs = tasks.panel_programs(Options(suite=suite))
+    programs = tasks.panel_programs(SITES["trunk"], Options(suite=suite))
     found = ElementTree.fromstring(text(tasks.PANEL, {"programs": programs}))
     assert [one.get("value") for one in found.iter("value") if one.get("type") == "string"] == [
         f"{program}.desktop" for program in programs

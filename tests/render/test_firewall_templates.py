@@ -57,3 +57,11 @@ def test_what_the_gateway_hands_on_is_open_to_who_is_not_the_commune_s(accepted:
     assert "ip saddr != 10.52.0.0/22 tcp dport 25 accept" in text
     assert text.count("from outside") == 1
     accepted(text, "nftables.conf", f"{tasks.CHECK} && nft -f {{}} && nft -f {{}}")
+
+
+def test_calls_leave_a_desk_with_their_mark(accepted: Accepted) -> None:
+    which = resolve(load(INVENTORIES, CATALOG), "xa-mau").site
+    desk = which.machine("vp01")
+    text = rendered(context(which, "vp01", "firewall"), tasks.RULES, openings=openings(which, desk), open_to_all=())
+    assert "udp dport { 3478, 10000-20000 } ip dscp != ef ip dscp set af41" in text
+    accepted(text, "nftables.conf", f"{tasks.CHECK} && nft -f {{}} && nft -f {{}}")

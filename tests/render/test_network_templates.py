@@ -19,8 +19,9 @@ from deploy.inventory.site import Site
 from deploy.lab.rehearsal import LabFacts, rehearse
 from deploy.runner import observe
 from deploy.runner.context import Context
+from deploy.runner.operations.checkers import CHECK_JSON, CHECK_PYTHON, CHECK_SHELL
 from deploy.site import CATALOG
-from roles.network import tasks, wiring
+from roles.network import failover, shaping, tasks, wiring
 
 Accepted = Callable[..., None]
 MODEL = resolve(load(Path(__file__).parents[2] / "inventories", CATALOG), "xa-mau").site
@@ -136,11 +137,19 @@ def assert_parses(text: str) -> None:
         assert re.fullmatch(r"|#.*|\[[A-Za-z0-9]+\]|[A-Za-z0-9]+=\S.*", line), line
 
 
-def test_pppd_takes_the_line(accepted: Accepted) -> None:
+@pytest.mark.parametrize("table", [None, 1001])
+def test_pppd_takes_the_line(table: int | None, accepted: Accepted) -> None:
     which = site(uplinks=(PPPOE,))
     ctx = network_context(which)
-    values = {"uplink": PPPOE, "device": wiring.device(PPPOE), "password": ctx.secrets["pppoe_vnpt"], "ipv6": False}
+    values = {
+        "uplink": PPPOE,
+        "device": wiring.device(PPPOE),
+        "password": ctx.secrets["pppoe_vnpt"],
+        "ipv6": False,
+        "table": table,
+    }
     text = rendered(ctx, "", template="network/etc/ppp/peers/uplink.j2", **values)
+    assert ("nodefaultroute\n" in text) == bool(table)
     # pppd reads line by line, the plugin's last; a kernel without PPP ends it there, as far as it can be tried.
     command = "pppd file {} dryrun nodetach >{}.said 2>&1 || grep -q 'kernel does not support PPPoE' {}.said"
     before = "ip link add wan2 type veth peer name p0"
@@ -171,6 +180,99 @@ def test_reverse_zones_of_small_and_large_prefixes() -> None:
     assert wiring.reverse_zones(IPv4Network("10.52.0.0/16")) == ("52.10.in-addr.arpa",)
     assert wiring.reverse_zones(IPv4Network("10.52.7.128/25")) == ("7.52.10.in-addr.arpa",)
     assert len(wiring.reverse_zones(IPv4Network("10.52.0.0/15"))) == 2
+
+
+def test_several_lines_have_their_default_routes_in_tables_of_their_own() -> None:
+    which = site(uplinks=(SITES["trunk"].uplinks[0], STATIC))
+    ctx = network_context(which)
+    texts = {
+        file.path: rendered(ctx, "", template=f"network{tasks.NETWORKD}/{file.template}.j2", **file.values)
+        for file in wiring.network_files(which)
+    }
+    leased, fixed = texts["10-lienxa-wan0.network"], texts["10-lienxa-wan1.network"]
+    assert "RouteTable=1000\n" in leased.partition("[DHCPv4]")[2]
+    assert "Gateway=" not in fixed.partition("[Route]")[0]
+    assert fixed.partition("[Route]")[2].strip() == "Gateway=203.0.113.1\nTable=1001"
+    for text in (leased, fixed):
+        assert_parses(text)
+
+
+def test_python_takes_the_watcher_and_systemd_its_unit(accepted: Accepted) -> None:
+    ctx = network_context(SITES["two lines"])
+    accepted(rendered(ctx, tasks.LINES), "lines", CHECK_PYTHON)
+    told = failover.settings(ctx.site, ctx.options)
+    accepted(rendered(ctx, tasks.LINES_SETTINGS, settings=told), "lines.json", CHECK_JSON)
+    unit = rendered(ctx, tasks.LINES_UNIT, program="/bin/true")
+    accepted(unit, "lienxa-lines.service", "systemd-analyze verify --man=no {}")
+
+
+# Lines that are shared out, and calls
+
+
+SHAPED = {
+    "model": MODEL,
+    "dialled": MODEL.model_copy(
+        update={"uplinks": (PPPOE.model_copy(update={"up": 10_000_000, "down": 30_000_000}),)}
+    ),
+}
+
+
+def shape_values(which: Site, *, ipv6: bool = False) -> dict[str, object]:
+    masks = shaping.masks(shaping.media(which))
+    return {"lines": shaping.lines(which), "masks": masks, "call_bytes": shaping.CALL_BYTES, "ipv6": ipv6}
+
+
+@pytest.mark.parametrize("ipv6", [False, True])
+@pytest.mark.parametrize("which", SHAPED.values(), ids=list(SHAPED))
+def test_the_kernel_takes_the_queues(which: Site, ipv6: bool, accepted: Accepted) -> None:
+    text = rendered(network_context(which), tasks.SHAPE, **shape_values(which, ipv6=ipv6))
+    (line,) = shaping.lines(which)
+    device, helper = line.device, line.helper
+    # Without the handles that the kernel counts up.
+    state = f"tc qdisc show | sed -E 's/ 8[0-9a-f]+: / /' | sort; tc filter show dev {device} parent 1:"
+    commands = (
+        CHECK_SHELL,
+        "sh -e {}",
+        f"tc qdisc show dev {device} root | grep -e htb -e cake",
+        f"tc qdisc show dev {device} | grep ingress",
+        f"({state}) >{{}}.once",
+        f"sh -e {{}} {device}",
+        f"({state}) | cmp - {{}}.once",
+        "sh -e {} off",
+        f'test -z "$(tc qdisc show dev {device} | grep -e htb -e cake -e ingress)"',
+        f'test -z "$(ip link show | grep {helper})"',
+    )
+    accepted(text, "shape", "; ".join(commands), before=f"ip link add {device} type veth peer name p0")
+
+
+def test_a_line_that_is_not_there_is_no_fault(accepted: Accepted) -> None:
+    text = rendered(network_context(SHAPED["dialled"]), tasks.SHAPE, **shape_values(SHAPED["dialled"]))
+    accepted(text, "shape", "sh -e {} | grep 'is not there yet'; sh -e {} off; sh -e {} eth7")
+
+
+def test_systemd_takes_the_unit_that_shares_out(accepted: Accepted) -> None:
+    text = rendered(network_context(MODEL), tasks.SHAPING_UNIT, script="/bin/true")
+    accepted(text, "lienxa-shaping.service", "systemd-analyze verify --man=no {}")
+
+
+def test_dialling_again_shapes_that_line_again(accepted: Accepted) -> None:
+    text = rendered(network_context(MODEL), tasks.SHAPE_DIALLED, script=f"{FOLDER}/shape")
+    accepted('#!/bin/sh\necho "shaped $1"\n', "shape", "chmod 755 {}")
+    accepted(text, "hook", "PPP_IFACE=ppp-vnpt sh -e {} | grep '^shaped ppp-vnpt$'")
+
+
+def test_calls_are_marked_on_the_lines_alone_and_guests_never_first() -> None:
+    chain = rendered(network_context(MODEL), tasks.RULES).partition("chain marks")[2].partition("chain input")[0]
+    assert "udp dport { 3478, 10000-20000 } counter ip dscp set af41" in chain
+    lines = [line.strip() for line in chain.splitlines()]
+    assert lines.index("oifname != @outside return") < lines.index('iifname { "lan0.50" } return')
+    assert lines.index('iifname { "lan0.50" } return') < lines.index(
+        'udp dport { 3478, 10000-20000 } ip dscp { ef, af41 } counter return comment "marked by its machine"'
+    )
+
+
+def test_without_a_meeting_service_nothing_is_marked() -> None:
+    assert "chain marks" not in rendered(network_context(SITES["trunk"]), tasks.RULES)
 
 
 # The same, where the commune has mail of its own

@@ -117,11 +117,13 @@ def test_an_old_machine_s_shortcomings_in_words() -> None:
     assert NEW.shortcomings == ()
 
 
-def test_an_old_machine_is_spoken_of_and_a_new_one_is_not() -> None:
+def test_an_old_machine_is_spoken_of_and_a_new_one_is_not(site: Site) -> None:
     warnings = ROLES["desktop"].warnings
-    assert warnings(Options(), OLD) == ("an old machine (1.0 GB of memory, less than 2 GB): it gets the light form",)
-    assert warnings(Options(form="full"), OLD)[0].endswith("it gets the full form all the same")
-    assert warnings(Options(), NEW) == ()
+    assert warnings(Options(), OLD, site) == (
+        "an old machine (1.0 GB of memory, less than 2 GB): it gets the light form",
+    )
+    assert warnings(Options(form="full"), OLD, site)[0].endswith("it gets the full form all the same")
+    assert warnings(Options(), NEW, site) == ()
 
 
 def test_what_is_said_of_an_old_machine_reaches_people() -> None:

@@ -97,6 +97,11 @@ def test_a_desk_has_the_first_cause_on_its_way_out(seen: base.Seen, expected: li
         (replace(GATEWAY, addressed=frozenset(), outside_answers=False), ["network.uplink_no_address"]),
         (replace(GATEWAY, outside_answers=False), ["network.upstream_silent"]),
         (replace(GATEWAY, down=("unbound",), outside_answers=False), ["network.service_down"]),
+        (replace(GATEWAY, silent=frozenset({"fibre"}), in_use="backup"), ["network.uplink_silent"]),
+        (
+            replace(GATEWAY, silent=frozenset({"fibre"}), in_use="fibre", outside_answers=False),
+            ["network.upstream_silent"],
+        ),
     ],
     ids=str,
 )

@@ -47,6 +47,7 @@ def found() -> None:
         "tsa": made("Lienxa Lab TSA G2", service(settings.domain, stamping)),
         "portal": made(settings.portal, server(settings.portal)),
         "foreign": made(FOREIGN, server(FOREIGN)),
+        "meeting": made(settings.meeting, server(settings.meeting)),
     }
     # Each also for the portal's name: it is served with them when it is to go wrong in that one way.
     holders |= {

@@ -37,6 +37,11 @@ class Settings:
         return f"portal.{self.domain}"
 
     @property
+    def meeting(self) -> str:
+        """Host name of the service for meetings by video."""
+        return f"hop.{self.domain}"
+
+    @property
     def login(self) -> str:
         """Where one is logged in, without a slash at its end."""
         return f"https://{self.portal}:{LOGIN_PORT}"

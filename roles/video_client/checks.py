@@ -1,0 +1,102 @@
+"""Proves the role `video_client`: who may see and hear, that the service answers, the sound, and a room's lobby."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+import urllib.request
+from urllib.parse import urlsplit
+
+import pytest
+from testinfra.host import Host
+
+from deploy.inventory.site import Site, SiteMachine, SiteMeetingService
+from deploy.inventory.urls import HTTPS
+from deploy.runner.checking import each
+from deploy.runner.observe import knock
+from roles.video_client import lobby, tasks
+from roles.video_client.chromium import LOBBY, lobby_policies, policies
+from roles.video_client.options import Options
+
+SOUND_SECONDS = 10
+NODES = ("lienxa.microphone", "lienxa.loudspeaker")
+
+
+def _service(site: Site, machine: SiteMachine, options: Options) -> list[SiteMeetingService]:
+    return [site.upstream.meeting] if site.upstream.meeting else []
+
+
+def _service_with_echo(site: Site, machine: SiteMachine, options: Options) -> list[SiteMeetingService]:
+    return _service(site, machine, options) if options.echo_cancellation else []
+
+
+def _service_of_a_lobby(site: Site, machine: SiteMachine, options: Options) -> list[SiteMeetingService]:
+    return _service(site, machine, options) if lobby.wanted(site, machine, options) else []
+
+
+@pytest.mark.next_step("On {machine}: `chromium` opened at chrome://policy says what it read; apply video_client.")
+@each(_service)
+def test_only_the_service_sees_and_hears(
+    host: Host, site: Site, machine: SiteMachine, options: Options, service: SiteMeetingService
+) -> None:
+    """Chromium on {machine} gives camera, microphone and screen to {service.title} and to nobody else."""
+    wanted = policies(service, lobby=lobby.wanted(site, machine, options))
+    assert json.loads(host.file(tasks.POLICY).content_string) == wanted
+    assert service.url in host.file(tasks.JOIN).content_string
+
+
+@pytest.mark.next_step("Is the line up? `lienxa doctor` with --topic network; then ask the service's operator.")
+@each(_service)
+def test_service_answers(service: SiteMeetingService) -> None:
+    """{service.url} answers {machine}, with a certificate that is believed."""
+    parts = urlsplit(service.url)
+    knocked = knock(parts.hostname or "", parts.port or HTTPS)
+    assert knocked.outcome == "good", f"{knocked.outcome} {knocked.reason}"
+
+
+@pytest.mark.needs("package:pipewire-bin", "package:libspa-0.2-modules")
+@pytest.mark.next_step("On {machine}, as who signs in: `systemctl --user status pipewire`; apply video_client.")
+@each(_service_with_echo)
+def test_echo_is_taken_out(service: SiteMeetingService) -> None:
+    """PipeWire on {machine} offers a microphone and a loudspeaker without echo for {service.title}."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "HOME": folder, "XDG_RUNTIME_DIR": folder, "PIPEWIRE_RUNTIME_DIR": folder}
+        # One of its own, beside those of who is signed in, with the machine's configuration.
+        server = subprocess.Popen(["pipewire"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            shown = _nodes(environment)
+        finally:
+            server.terminate()
+            server.wait(SOUND_SECONDS)
+    assert [node for node in NODES if node not in shown] == []
+
+
+@pytest.mark.next_step("On {machine}: `systemctl status lienxa-lobby lightdm`; apply video_client.")
+@each(_service_of_a_lobby)
+def test_room_starts_into_its_lobby(
+    host: Host, site: Site, machine: SiteMachine, options: Options, service: SiteMeetingService
+) -> None:
+    """Whoever comes into {machine} finds its lobby, which leads to {service.title} and nowhere else."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{LOBBY}/", timeout=5) as answer:
+        page = answer.read().decode()
+    assert f"Phòng họp {site.commune.name}" in page
+    assert [meeting.title for meeting in lobby.meetings(site, machine) if meeting.at not in page] == []
+    assert json.loads(host.file(lobby.POLICY).content_string) == lobby_policies(service)
+    assert f"autologin-user={lobby.USER}" in host.file(lobby.GREETER).content_string
+    assert host.user(lobby.USER).exists
+    assert host.service(f"{lobby.NIGHT}.timer").is_running
+
+
+def _nodes(environment: dict[str, str]) -> str:
+    """What PipeWire tells of its nodes, once ours are among them or time is up."""
+    until = time.monotonic() + SOUND_SECONDS
+    while True:
+        ask = ["pw-cli", "ls", "Node"]
+        asked = subprocess.run(ask, env=environment, capture_output=True, text=True, check=False, timeout=20)
+        if all(node in asked.stdout for node in NODES) or time.monotonic() > until:
+            return asked.stdout
+        time.sleep(0.1)
