@@ -5,59 +5,20 @@ from __future__ import annotations
 import json
 from typing import Literal
 
+from deploy.inventory.browser_policies import QUIET, STRICT
 from deploy.inventory.site import Site
 from deploy.inventory.urls import origin_of, with_port
 from roles.one_stop.options import Options
 
-BLOCK = 2
-"""Chromium's content settings: 1 allows, 2 refuses, 3 asks."""
 START_PAGE = "file:///usr/local/share/lienxa/one-stop/index.html"
 BOOKMARKS = "Dịch vụ công"
-
-_QUIET: dict[str, object] = {
-    # Nothing is told to the makers, and what is new comes as a package.
-    "AutofillAddressEnabled": False,
-    "AutofillCreditCardEnabled": False,
-    "BackgroundModeEnabled": False,
-    "BrowserSignin": 0,
-    "ComponentUpdatesEnabled": False,
-    "DefaultBrowserSettingEnabled": False,
-    "DnsOverHttpsMode": "off",
-    "DomainReliabilityAllowed": False,
-    "MetricsReportingEnabled": False,
-    "NetworkPredictionOptions": BLOCK,
-    "PromotionsEnabled": False,
-    "SafeBrowsingSurveysEnabled": False,
-    "FeedbackSurveysEnabled": False,
-    "SearchSuggestEnabled": False,
-    "SpellCheckServiceEnabled": False,
-    "SyncDisabled": True,
-    "TranslateEnabled": False,
-    "UrlKeyedAnonymizedDataCollectionEnabled": False,
-    "UserFeedbackAllowed": False,
-}
-_STRICT: dict[str, object] = {
-    "BlockExternalExtensions": True,
-    "DefaultClipboardSetting": BLOCK,
-    "DefaultGeolocationSetting": BLOCK,
-    "DefaultInsecureContentSetting": BLOCK,
-    "DefaultNotificationsSetting": BLOCK,
-    "DefaultPopupsSetting": BLOCK,
-    "DefaultSerialGuardSetting": BLOCK,
-    "DefaultWebBluetoothGuardSetting": BLOCK,
-    "DefaultWebHidGuardSetting": BLOCK,
-    "DefaultWebUsbGuardSetting": BLOCK,
-    "ExtensionInstallBlocklist": ["*"],
-    "LocalNetworkAccessBlockedForUrls": ["*"],
-    "SSLErrorOverrideAllowed": False,
-}
 
 
 def policies(site: Site, options: Options) -> dict[str, object]:
     """The whole of the policy file."""
     made: dict[str, object] = {
-        **_QUIET,
-        **_STRICT,
+        **QUIET,
+        **STRICT,
         "HomepageIsNewTabPage": False,
         "HomepageLocation": START_PAGE,
         "NewTabPageLocation": START_PAGE,

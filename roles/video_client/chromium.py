@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from deploy.inventory.browser_policies import QUIET, STRICT
 from deploy.inventory.site import SiteMeetingService
 from deploy.inventory.urls import origin_of, with_port
 
 LOBBY_PORT = 8093
 LOBBY = f"http://127.0.0.1:{LOBBY_PORT}"
 """On the machine's own loopback: works without a line."""
-BLOCK = 2
-"""Chromium's content settings: 1 allows, 2 refuses, 3 asks."""
 
 
 def policies(service: SiteMeetingService, *, lobby: bool) -> dict[str, object]:
@@ -28,24 +27,12 @@ def policies(service: SiteMeetingService, *, lobby: bool) -> dict[str, object]:
 def lobby_policies(service: SiteMeetingService) -> dict[str, object]:
     """Of a room besides, where nobody signs in: the lobby and the service, and nothing is set up or kept there."""
     return {
-        "AutofillAddressEnabled": False,
-        "AutofillCreditCardEnabled": False,
-        "BackgroundModeEnabled": False,
-        "BrowserSignin": 0,
-        "ComponentUpdatesEnabled": False,
-        "DefaultBrowserSettingEnabled": False,
-        "DefaultNotificationsSetting": BLOCK,
-        "DefaultPopupsSetting": BLOCK,
+        **QUIET,
+        **STRICT,
         "DeveloperToolsAvailability": 2,
         "DownloadRestrictions": 3,
-        "ExtensionInstallBlocklist": ["*"],
-        "MetricsReportingEnabled": False,
         "PasswordManagerEnabled": False,
         "PopupsAllowedForUrls": [LOBBY],
-        "PromotionsEnabled": False,
-        "SSLErrorOverrideAllowed": False,
-        "SyncDisabled": True,
-        "TranslateEnabled": False,
         "URLAllowlist": [LOBBY, with_port(origin_of(service.url))],
         "URLBlocklist": ["*"],
     }
