@@ -83,9 +83,9 @@ _HEAD = """\
 Written by `python -m tests.bench` (`make bench`: all of it, three rounds) on {date};
 {cpus} × {cpu}, {memory} GiB, {system}.
 {versions}.
-The laptop's side and all four machines share these processors; the load average was {load} (median, at the end of
-each run), which is the tools' own doing where nothing else is at work. The tools took turns within each round, so
-that what hits one hits all.
+The laptop's side and all four machines share these processors. The load average at the end of each run was {load}
+(median); up to 4 is the tools' own doing, where it is more (`load` below) others were at work there, and seconds are
+longer. The tools took turns within each round, so that what hits one hits all.
 
 Every tool does the same 57 tasks (2 packages, 5 users, 10 directories, 20 files from templates, 10 lines, 5 sysctls,
 5 services) on the same four machines of the lab (Debian 13, systemd, sshd), as account `hotro` with sudo, and starts
@@ -161,9 +161,11 @@ def _times(records: Sequence[Record], phase: str, also: tuple[str, ...] = ()) ->
         own = _of(records, phase, "lienxa", line)
         extra = [_cell(_of(records, other, "lienxa", line)) for other in also]
         cells = [_cell(_of(records, phase, tool, line), own) for tool in _TOOLS]
+        loads = [record.load for record in records if record.phase in (phase, *also) and record.line == line]
         if any(cell != "—" for cell in cells):
-            rows.append([line, cells[0], *extra, *cells[1:]])
-    return _table(["line", "lienxa", *(f"lienxa, {other.partition(', ')[2]}" for other in also), *_TOOLS[1:]], rows)
+            rows.append([line, cells[0], *extra, *cells[1:], f"{_median(loads):.0f}"])
+    others = (f"lienxa, {other.partition(', ')[2]}" for other in also)
+    return _table(["line", "lienxa", *others, *_TOOLS[1:], "load"], rows)
 
 
 def _bars(records: Sequence[Record]) -> str:
