@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from itertools import pairwise
 from pathlib import Path
 
 GATEWAY, DESK, ZONE, RULES, SETTINGS, WATCHER = sys.argv[1:]
@@ -36,31 +35,32 @@ while True:
         else:
             channel.sendto(data + sender[0].encode(), sender)
 """
-# Twenty packets a second by one socket for the time asked; `[when sent, by which address it came out]` of those that
-# came back, as one line of JSON.
+# Twenty packets a second by one socket for the time asked; `[when sent, by which address it came out]` of each as one
+# line of JSON, null for the address where it did not come back.
 CALL = """
 import json, socket, struct, sys, threading, time
 call = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 call.connect((sys.argv[1], int(sys.argv[2])))
 call.settimeout(0.2)
-end, come = time.time() + float(sys.argv[3]), []
+end, sent, come = time.time() + float(sys.argv[3]), [], {}
 def listen():
     while time.time() < end + 1:
         try:
             data = call.recv(2000)
         except OSError:
             continue
-        come.append([struct.unpack("!d", data[:8])[0], data[8:].decode()])
+        come[struct.unpack("!d", data[:8])[0]] = data[8:].decode()
 listener = threading.Thread(target=listen)
 listener.start()
 while time.time() < end:
+    sent.append(time.time())
     try:
-        call.send(struct.pack("!d", time.time()))
+        call.send(struct.pack("!d", sent[-1]))
     except OSError:
         pass
     time.sleep(0.05)
 listener.join()
-print(json.dumps(sorted(come)))
+print(json.dumps([[one, come.get(one)] for one in sent]))
 """
 
 
@@ -124,14 +124,18 @@ def until_in_use(state: Path, name: str) -> float:
     raise SystemExit(f"{name} was never taken: {state.read_text() if state.exists() else 'nothing is watched'}")
 
 
-def longest_gap(packets: list[tuple[float, str]], begin: float, end: float) -> float:
-    """Seconds without a packet that came back, of those sent between two moments."""
-    times = [begin, *(sent for sent, _ in packets if begin <= sent <= end), end]
-    return max(later - sooner for sooner, later in pairwise(times))
+def longest_gap(packets: list[tuple[float, str | None]], begin: float, end: float) -> float:
+    """Seconds in which what was sent between two moments did not come back. Who is slow to send makes no gap."""
+    longest, since = 0.0, None
+    for sent, address in packets:
+        if begin <= sent <= end:
+            since = None if address else since or sent
+            longest = max(longest, sent - since if since else 0.0)
+    return longest
 
 
-def by(packets: list[tuple[float, str]], begin: float, end: float) -> list[str]:
-    return sorted({address for sent, address in packets if begin <= sent <= end})
+def by(packets: list[tuple[float, str | None]], begin: float, end: float) -> list[str]:
+    return sorted({address for sent, address in packets if address and begin <= sent <= end})
 
 
 with ExitStack() as stack:
@@ -161,12 +165,12 @@ with ExitStack() as stack:
     back = until_in_use(state, "fibre")
     new = json.loads(subprocess.check_output(in_("desk", CALL, FAR, CALL_PORT, 2), text=True))
     packets = json.loads(call.communicate(timeout=LONGEST_WAIT)[0])
-    ended = packets[-1][0]
+    ended = packets[-1][0] - 1
     result = {
         "interrupted": longest_gap(packets, dumb, again),
         "moved_after": moved - dumb,
         "returned_after": back - again,
-        "interrupted_by_return": longest_gap(packets, again, ended - 0.1),
+        "interrupted_by_return": longest_gap(packets, again, ended),
         "before": by(packets, begun, dumb),
         "after": by(packets, moved + 1, ended),
         "new": by(new, 0, time.time()),
