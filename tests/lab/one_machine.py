@@ -51,7 +51,10 @@ for file in /etc/pam.d/lightdm /etc/pam.d/lightdm-autologin; do
     grep -q no-vt $file ||
         sed -i '0,/^session/s||session required pam_env.so conffile=/etc/security/no-vt.conf\n&|' $file
 done
-systemctl restart lightdm
+# Without a screen it may have died again and again until now (Debian 12): that does not count.
+systemctl stop lightdm
+systemctl reset-failed lightdm 2>/dev/null || :
+systemctl start lightdm
 """
 """Xvfb stands for the graphics card; the greeter and all behind it are the machine's own."""
 _UNTAR = "import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode='r|xz').extractall(sys.argv[1])"
