@@ -65,7 +65,10 @@ def test_a_command_that_takes_too_long_is_killed_with_its_children(shell: Shell,
         shell.run(f"sleep 60 & echo $! >{tmp_path}/child; wait", timeout=0.2)
     assert time.monotonic() - begun < 5
     child = int((tmp_path / "child").read_text())
-    assert not _runs(child)
+    # The signal is sent; when a child has died of it is the kernel's affair.
+    while _runs(child):
+        assert time.monotonic() - begun < 30
+        time.sleep(0.01)
     assert shell.run("echo again").stdout == "again\n"
 
 
