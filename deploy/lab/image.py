@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from deploy.lab.laptop import LABEL, as_root, cache_dir, locked, run
 
 SUITES = {"12": "bookworm", "13": "trixie"}
 REPOSITORY = "localhost/lienxa"
+UNUSED_SECONDS = 3 * 86400.0
 
 _INSTALLED = ("ca-certificates", "dbus", "openssh-server", "python3", "sudo", "systemd-sysv")
 _CLIENT = ("systemd-resolved", "systemd-timesyncd")
@@ -147,10 +149,11 @@ def _image(recipe: Recipe, listener: Listener) -> str:
     with locked(f"image-{recipe.name}"):
         if not archive.exists():
             archive = _make_or_fall_back(recipe, archive, listener)
-        image = f"{REPOSITORY}/{recipe.name}:{archive.name.removesuffix('.tar.zst').removeprefix(recipe.name + '-')}"
+        archive.touch()
+        image = _name_of_image(recipe.name, archive)
         if run(["podman", "image", "exists", image], root=True, check=False).returncode != 0:
             _import(archive, image)
-        _forget_others(recipe.name, archive, image)
+        _forget_unused(recipe.name)
     return image
 
 
@@ -242,12 +245,22 @@ def _import(archive: Path, image: str) -> None:
         )
 
 
-def _forget_others(name: str, archive: Path, image: str) -> None:
-    """Older images of the same name go, unless a machine stands on one."""
-    for old in archive.parent.glob(f"{name}-*.tar.zst"):
-        if old != archive:
-            old.unlink()
+def _forget_unused(name: str) -> None:
+    """Images of the name that no lab has asked for in a while go, unless a machine stands on one.
+
+    Others than the newest stay that long, for two clones of this repository may want two.
+    """
+    oldest = time.time() - UNUSED_SECONDS
+    kept = set()
+    for archive in cache_dir().joinpath("images").glob(f"{name}-*.tar.zst"):
+        if archive.stat().st_mtime < oldest:
+            archive.unlink()
+        else:
+            kept.add(_name_of_image(name, archive))
     listed = run(["podman", "images", "--format", "{{.Repository}}:{{.Tag}}", f"{REPOSITORY}/{name}"], root=True)
-    for other in listed.stdout.decode().split():
-        if other != image:
-            run(["podman", "rmi", other], root=True, check=False)
+    for image in set(listed.stdout.decode().split()) - kept:
+        run(["podman", "rmi", image], root=True, check=False)
+
+
+def _name_of_image(name: str, archive: Path) -> str:
+    return f"{REPOSITORY}/{name}:{archive.name.removesuffix('.tar.zst').removeprefix(name + '-')}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from deploy.errors import LabError
-from deploy.lab import limits
+from deploy.lab import image, limits
 from deploy.lab.image import Recipe, _make_or_fall_back
 from deploy.lab.laptop import locked, state_dir, write_private
 
@@ -95,3 +98,24 @@ def _no_line(monkeypatch: pytest.MonkeyPatch) -> None:
         raise LabError("no line")
 
     monkeypatch.setattr("deploy.lab.image._make", fail)
+
+
+def test_images_go_when_no_lab_has_asked_for_them_in_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two clones with two recipes keep both; what neither has asked for goes, with what was imported of it."""
+    images = tmp_path / "lienxa" / "images"
+    images.mkdir(parents=True)
+    for key in ("mine", "theirs", "old"):
+        (images / f"tinh-{key}-202611.tar.zst").touch()
+    long_ago = time.time() - 2 * image.UNUSED_SECONDS
+    os.utime(images / "tinh-old-202611.tar.zst", (long_ago, long_ago))
+    there = "".join(f"{image.REPOSITORY}/tinh:{key}-202611\n" for key in ("mine", "theirs", "old"))
+    asked: list[list[str]] = []
+
+    def podman(argv: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        asked.append(argv)
+        return subprocess.CompletedProcess(argv, 0, there.encode(), b"")
+
+    monkeypatch.setattr(image, "run", podman)
+    image._forget_unused("tinh")
+    assert {one.name for one in images.iterdir()} == {"tinh-mine-202611.tar.zst", "tinh-theirs-202611.tar.zst"}
+    assert asked[1:] == [["podman", "rmi", f"{image.REPOSITORY}/tinh:old-202611"]]
