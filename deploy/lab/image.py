@@ -93,20 +93,14 @@ def desk_image(release: str, packages: Sequence[str], listener: Listener = lambd
     """The same of a desk that comes with these packages installed."""
     # One program keeps the time: Debian lets no two be installed.
     client = (name for name in _CLIENT if not (name == "systemd-timesyncd" and "chrony" in packages))
-    return _image(_recipe(f"desk-{release}", release, (*_INSTALLED, *client, *packages)), listener)
+    # In an order of their own: whoever asks for the same packages gets the same image.
+    return _image(_recipe(f"desk-{release}", release, (*_INSTALLED, *client, *sorted(set(packages)))), listener)
 
 
 def tinh_image(listener: Listener = lambda machine, message: None) -> str:
     """Name of the image of `tinh`, the province's stand-in."""
     lock = (files("deploy.lab") / "tinh.lock").read_text()
     return _image(replace(_recipe("tinh", "13", (*_INSTALLED, *_TINH)), python=lock), listener)
-
-
-def image_with(
-    name: str, release: str, packages: Sequence[str], listener: Listener = lambda machine, message: None
-) -> str:
-    """Name of an image of Debian `release` that also has these packages, for tests."""
-    return _image(_recipe(f"{name}-{release}", release, (*_INSTALLED, *packages)), listener)
 
 
 def _recipe(name: str, release: str, packages: tuple[str, ...]) -> Recipe:

@@ -57,7 +57,7 @@ def up(
     _refuse(site)
     with locked(f"lab-{slug}") as lock:
         rehearsed = rehearse(site, facts(site))
-        wanted = _containers(rehearsed, debian, tuple(sorted(set(at_desks))), listener)
+        wanted = _containers(rehearsed, debian, tuple(at_desks), listener)
         make_room()
         listener("", f"containers: {containers.runtime().why}")
         _write_known_hosts(slug, [container.machine for container in wanted])

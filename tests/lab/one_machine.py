@@ -13,7 +13,8 @@ from typing import Literal
 from deploy.fleet.kit import Archive, Kits
 from deploy.journal import Event, OperationEnded, RunEnded, parse_event
 from deploy.lab.containers import runtime
-from deploy.lab.image import image_with
+from deploy.lab.image import desk_image
+from deploy.lab.layer import image_upon
 from deploy.order import Order, Request
 from deploy.runner.receiver import UNIT, unit_command
 from deploy.site import packages_of_desks
@@ -128,9 +129,9 @@ def booted(image: str, kind: str, hosts: Mapping[str, str] | None = None) -> Ite
 
 
 def image_of_desks(release: str) -> str:
-    """One image for all that is tried on a single desk: the desks' packages, and what looks at them."""
+    """One image for all that is tried on a single desk: the lab's desk with its whole suite, and what looks at it."""
     desktop = (*SUITE, *SUITE_FULL, *OF_RELEASE[release])
-    return image_with("one-desk", release, tuple(dict.fromkeys((*packages_of_desks(), *desktop, *_TOOLS))))
+    return image_upon(desk_image(release, packages_of_desks()), f"one-desk-{release}", (*desktop, *_TOOLS))
 
 
 def operations(events: Sequence[Event]) -> list[OperationEnded]:

@@ -34,7 +34,8 @@ from deploy.inventory.role import Kind, Purpose
 from deploy.inventory.site import CommuneId, Site, SiteMachine, SiteUplink, SiteZone, Support
 from deploy.journal import GuardEvent, RunEnded
 from deploy.lab.containers import runtime
-from deploy.lab.image import image_with
+from deploy.lab.image import machine_image
+from deploy.lab.layer import image_upon
 from deploy.order import Order, Request, RoleOrder, new_run
 from deploy.runner import guard
 
@@ -336,7 +337,7 @@ def _lock_out(lockout: Lockout, free: queue.SimpleQueue[Box]) -> Seen:
 
 
 def _start(release: str, folder: Path, kits: Kits, stack: ExitStack) -> Box:
-    image = image_with("guarded", release, ["nftables", "iproute2", "procps"])
+    image = image_upon(machine_image(release), f"guarded-{release}", ["nftables", "iproute2", "procps"])
     name = f"lxguard-{uuid.uuid4().hex[:6]}"
     machine, laptop, zone = name, f"{name}-l", f"{name}-z"
     for space in (machine, laptop, zone):

@@ -24,9 +24,10 @@ from deploy.inventory.role import AUTHORITY, TRUST_ANCHOR
 from deploy.inventory.secrets import generate
 from deploy.inventory.site import Site, SiteMailbox
 from deploy.journal import CheckEnded, Event
-from deploy.lab.image import image_with
+from deploy.lab.image import desk_image
+from deploy.lab.layer import image_upon
 from deploy.order import Order, RoleOrder
-from deploy.site import CATALOG, ROLES
+from deploy.site import CATALOG, ROLES, packages_of_desks
 from roles.mail import web_checks
 from roles.mail.tasks import SEARCH
 
@@ -91,7 +92,8 @@ def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
     site, secrets = commune()
     assert site.mail is not None
     packages = dict.fromkeys(package for role in ROLES_HERE for package in ROLES[role].packages)
-    image = image_with("mail-desk", request.param, (*packages, SEARCH[request.param].package, *TOOLS))
+    further = (*packages, SEARCH[request.param].package, *TOOLS)
+    image = image_upon(desk_image(request.param, packages_of_desks()), f"mail-desk-{request.param}", further)
     hosts = dict.fromkeys(site.mail.host_names, "127.0.0.1")
     with booted(image, f"mail-desk-{request.param}", hosts) as name:
         made = Desk(name=name, site=site, secrets=secrets)

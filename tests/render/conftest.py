@@ -17,8 +17,9 @@ from rendering import FOLDER
 
 from deploy.inventory.site import Site
 from deploy.lab.containers import CAPABILITIES, execute, remove, runtime
-from deploy.lab.image import image_with
+from deploy.lab.image import machine_image
 from deploy.lab.laptop import LABEL, run
+from deploy.lab.layer import image_upon
 from roles.mail.tasks import SEARCH
 
 PACKAGES = Path(__file__).with_name("packages.txt")
@@ -42,7 +43,8 @@ def any_site(request: pytest.FixtureRequest) -> Site:
 @pytest.fixture(scope="session", params=["12", "13"], ids=["debian12", "debian13"])
 def checkers(request: pytest.FixtureRequest) -> Iterator[str]:
     """A container that has every checker; its name."""
-    image = image_with("checkers", request.param, [*PACKAGES.read_text().split(), SEARCH[request.param].package])
+    wanted = (*PACKAGES.read_text().split(), SEARCH[request.param].package)
+    image = image_upon(machine_image(request.param), f"checkers-{request.param}", wanted)
     name = f"lienxa-checkers-{request.param}-{os.getpid()}"
     rights = [word for right in CAPABILITIES for word in ("--cap-add", right)]
     podman = ["podman", *runtime().arguments, "run", "--detach", "--rm", "--name", name, "--label", f"{LABEL}=test"]
