@@ -17,9 +17,10 @@ from deploy.inventory.site import Site
 from deploy.lab import containers
 from deploy.lab.boot import File, as_tar, common_files
 from deploy.lab.containers import Container
-from deploy.lab.image import image_with
+from deploy.lab.image import machine_image
 from deploy.lab.keys import ssh_key
 from deploy.lab.laptop import run, state_dir
+from deploy.lab.layer import image_upon
 from deploy.lab.limits import make_room
 from deploy.lab.wiring import namespace, path
 from deploy.site import CATALOG
@@ -125,7 +126,7 @@ def machines(names: tuple[str, ...] = MACHINES, image: str | None = None) -> Ite
     lab.down(SLUG)
     make_room()
     try:
-        chosen = image or image_with("bench", "13", _PACKAGES)
+        chosen = image or image_upon(machine_image("13"), "bench-13", _PACKAGES)
         made = known_machines(names)
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda name: _boot(made.site, name, chosen), names))
