@@ -22,7 +22,7 @@ class RunStarted(_Event):
     event: Literal["run_started"] = "run_started"
     run: str
     machine: str
-    action: Literal["apply", "plan", "verify", "doctor"]
+    action: Literal["apply", "plan", "verify", "doctor", "call-test"]
     by: str
     commit: str | None
     clean: bool | None
@@ -109,6 +109,57 @@ class Finding(_Event):
     """Which command of ours does it; empty where none does."""
 
 
+Verdict = Literal["good", "bearable", "bad"]
+"""Of a call: nobody notices anything; people notice, and can go on; a meeting will not do."""
+
+
+class CallWay(Frozen):
+    """What became of a call's media one way, sound and picture together."""
+
+    kilobits: float
+    """Per second, on average."""
+    packets: int
+    lost_percent: float
+    jitter_ms: float
+    """Of sound (RFC 3550, 6.4.1)."""
+    frames_per_second: float
+    freezes: int
+    frozen_seconds: float
+    """How long the picture stood still, all together; upwards: how long no new one was sent."""
+
+
+class CallPath(Frozen):
+    """The pair of candidates that a call settled on (RFC 8445)."""
+
+    local: str
+    """`host`, `srflx`, `prflx` or `relay`."""
+    remote: str
+    protocol: str
+    """Between the machine and the service or its relay: `udp`, `tcp` or `tls`."""
+
+
+class CallEnded(_Event):
+    """What a call of `call-test` was like; the checks before it say how that is judged."""
+
+    event: Literal["call"] = "call"
+    page: str
+    generated: bool
+    """Picture and sound were the browser's own, for the machine has no camera or no microphone."""
+    loaded: bool
+    """The line was filled on purpose."""
+    seconds: float
+    """How long it was measured."""
+    begun_seconds: float
+    """From the page's opening until media flowed both ways."""
+    round_trip_ms: float
+    round_trip_slow_ms: float
+    """Of the slowest twentieth."""
+    path: CallPath
+    up: CallWay
+    down: CallWay
+    verdict: Verdict
+
+
 class GuardEvent(_Event):
     """What can cut the laptop off is under guard: armed before the first change, decided at the role's end."""
 
@@ -167,7 +218,7 @@ class RunEnded(_Event):
 
 
 Event = Annotated[
-    RunStarted | RoleStarted | OperationEnded | CheckEnded | Finding | GuardEvent | RunEnded,
+    RunStarted | RoleStarted | OperationEnded | CheckEnded | Finding | CallEnded | GuardEvent | RunEnded,
     Field(discriminator="event"),
 ]
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)

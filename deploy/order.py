@@ -65,12 +65,21 @@ def make_orders(
     }
 
 
+class CallTest(Frozen):
+    """A call that the machine makes to itself, by way of the service's echo room."""
+
+    seconds: float = Field(gt=0, le=900)
+    """How long it is measured, from when media flows on."""
+    transfers: str | None = None
+    """`address:port` of who takes and sends large transfers, to fill the line meanwhile; only a lab has one."""
+
+
 class Request(Frozen):
     """An order with what is to be done about it, by whom, and from which commit of the inventory."""
 
     run: str
     """Unique and sortable: UTC time to the millisecond and a random part, `20261124T220327417-9f3c`."""
-    action: Literal["apply", "plan", "verify", "doctor"]
+    action: Literal["apply", "plan", "verify", "doctor", "call-test"]
     order: Order
     by: str
     """`login@laptop` of whoever asked."""
@@ -83,6 +92,8 @@ class Request(Frozen):
     """For `doctor`: what to look at. Empty: everything."""
     probes: tuple[Probe, ...] = ()
     """For `verify`: what this machine must and must not reach."""
+    call: CallTest | None = None
+    """For `call-test`."""
     guard_seconds: float = Field(default=40.0, gt=0)
     """How long the machine waits for the laptop's new connection before it rolls a change of the way in back."""
     package_proxy: str | None = None

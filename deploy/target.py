@@ -19,11 +19,11 @@ from deploy.inventory.loading import Inventory, load
 from deploy.inventory.resolve import Resolved, resolve
 from deploy.inventory.secrets import SecretsFor, secrets_from, stand_in_secrets
 from deploy.inventory.site import Site
-from deploy.order import Order, Request, make_orders, new_run
+from deploy.order import CallTest, Order, Request, make_orders, new_run
 from deploy.probes import Outside, Probe, probes_from
 from deploy.site import CATALOG
 
-Action = Literal["apply", "plan", "verify", "doctor"]
+Action = Literal["apply", "plan", "verify", "doctor", "call-test"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ def requests(
     machines: Iterable[str] = (),
     roles: tuple[str, ...] = (),
     topics: tuple[str, ...] = (),
+    call: CallTest | None = None,
     package_proxy: str | None = None,
     package_sources: Mapping[str, tuple[str, ...]] | None = None,
 ) -> dict[str, Request]:
@@ -103,6 +104,7 @@ def requests(
             clean=asked.clean,
             only_roles=roles,
             topics=topics,
+            call=call,
             probes=_probes(target, name, roles) if action == "verify" else (),
             package_proxy=package_proxy,
             package_sources=dict(package_sources or {}),

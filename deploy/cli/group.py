@@ -20,6 +20,7 @@ VERBS = {
     "apply": "deploy.cli.runs:apply",
     "verify": "deploy.cli.runs:verify",
     "doctor": "deploy.cli.doctor:doctor",
+    "call-test": "deploy.cli.call_test:call_test",
     "status": "deploy.cli.status:status",
     "attach": "deploy.cli.live:attach",
     "stop": "deploy.cli.live:stop",

@@ -25,7 +25,7 @@ def meeting_service_of(written: MeetingServiceWritten | None) -> SiteMeetingServ
     if written is None:
         return None
     media = sorted(map(_range, written.media), key=lambda ports: ports.first)
-    return SiteMeetingService(title=written.title, url=written.url, media=tuple(media))
+    return SiteMeetingService(title=written.title, url=written.url, media=tuple(media), echo=written.echo)
 
 
 def meetings_of(written: CommuneFile, service: MeetingServiceWritten | None) -> tuple[SiteMeeting, ...]:
@@ -48,7 +48,12 @@ def meetings_of(written: CommuneFile, service: MeetingServiceWritten | None) -> 
 
 
 def check_meeting_service(written: MeetingServiceWritten | None, source: Source) -> Iterator[Problem]:
-    """What is wrong within it: nftables takes no set in which ranges overlap."""
+    """What is wrong within it: nftables takes no set in which ranges overlap; only its own pages may see and hear."""
+    if written and written.echo and origin_of(written.echo) != origin_of(written.url):
+        message = (
+            f"upstream.meeting.echo: '{written.echo}' is not at {origin_of(written.url)}, the service for meetings"
+        )
+        yield source.problem((*SERVICE, "echo"), message)
     ranges = [(_range(text), number) for number, text in enumerate(written.media)] if written else []
     for (before, _), (ports, number) in pairwise(sorted(ranges, key=lambda one: (one[0].first, one[1]))):
         if ports.first <= before.last:

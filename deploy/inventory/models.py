@@ -303,6 +303,11 @@ class MeetingServiceWritten(Written):
         description="Its UDP ports for sound and picture, as its operator names them: 3478, 10000-20000. On the "
         "commune's lines they go before everything else.",
     )
+    echo: Url | None = Field(
+        None,
+        description="A page of the service's that sends picture and sound back to who sends them, for `lienxa "
+        "call-test`: https://hop.gialai.gov.vn/thu. Default: none, and no call can be tested.",
+    )
 
 
 class UpstreamWritten(Written):

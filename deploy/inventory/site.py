@@ -261,6 +261,8 @@ class SiteMeetingService(Frozen):
     url: str
     media: tuple[PortRange, ...]
     """Its UDP ports for sound and picture, sorted."""
+    echo: str | None = None
+    """The page of its echo room."""
 
 
 class SiteMeeting(Frozen):

@@ -29,6 +29,7 @@ _CLIENT = ("systemd-resolved", "systemd-timesyncd")
 _TINH = (
     "bind9-dnsutils",
     "chrony",
+    "coturn",
     "curl",
     "dovecot-imapd",
     "knot",
@@ -44,6 +45,9 @@ _TINH = (
 
 PYTHON_PACKAGES = "/usr/lib/lienxa-lab/python"
 """Where an image has the Python packages that Debian has not."""
+
+JANUS = "/usr/lib/lienxa-lab/janus"
+"""Where tinh has a root of Debian 12 with Janus: no later Debian has it."""
 
 # Without man pages and fsync: what nobody reads in a lab and what makes dpkg slow there.
 _DPKG = ("force-unsafe-io", "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/info/*")
@@ -100,7 +104,8 @@ def desk_image(release: str, packages: Sequence[str], listener: Listener = lambd
 def tinh_image(listener: Listener = lambda machine, message: None) -> str:
     """Name of the image of `tinh`, the province's stand-in."""
     lock = (files("deploy.lab") / "tinh.lock").read_text()
-    return _image(replace(_recipe("tinh", "13", (*_INSTALLED, *_TINH)), python=lock), listener)
+    made = replace(_recipe("tinh", "13", (*_INSTALLED, *_TINH)), python=lock, finish=_FINISH + _janus())
+    return _image(made, listener)
 
 
 def _recipe(name: str, release: str, packages: tuple[str, ...]) -> Recipe:
@@ -117,6 +122,16 @@ def _recipe(name: str, release: str, packages: tuple[str, ...]) -> Recipe:
             ("/usr/lib/systemd/system/chrony.service.d/lienxa-lab.conf", (ours / "chrony.conf").read_text(), 0o644),
         ),
     )
+
+
+def _janus() -> str:
+    """A snippet that unpacks Janus and all that it needs below `$1`; nothing of it is set up, nor has to be."""
+    sources = " ".join(f'"{line}"' for line in _sources("bookworm"))
+    without = "--aptopt='APT::Install-Recommends \"false\"'"
+    return f"""
+mmdebstrap --variant=extract --mode=root --quiet {without} --include=janus bookworm "$1{JANUS}" {sources}
+rm -r "$1{JANUS}/usr/share"
+"""
 
 
 def _sources(suite: str) -> tuple[str, ...]:

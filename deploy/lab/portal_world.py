@@ -14,6 +14,7 @@ from deploy.inventory.mail_dns import Record
 from deploy.inventory.site import Site
 from deploy.lab.boot import File
 from deploy.lab.keys import province_authorities
+from deploy.lab.meeting_world import MEETING, meeting_files, meeting_records
 from deploy.lab.province.settings import FOREIGN, KEYS, Settings
 from deploy.lab.rehearsal import PORTAL
 
@@ -25,8 +26,6 @@ TIME_STAMPS = IPv4Address("198.51.100.5")
 """`tsa.<province>`"""
 FOREIGN_SITE = IPv4Address("198.51.100.6")
 """`foreign.example.vn`"""
-MEETING = IPv4Address("198.51.100.7")
-"""`hop.<province>`, the service for meetings by video"""
 COMMAND = "/usr/lib/lienxa-lab/province"
 MODULES = "/usr/lib/lienxa-lab/modules"
 
@@ -44,7 +43,7 @@ def settings(site: Site) -> Settings:
 
 def portal_addresses() -> tuple[IPv4Address, ...]:
     """What tinh answers to for the province's services."""
-    return (PORTAL, REVOCATION, STATUS, TIME_STAMPS, FOREIGN_SITE, MEETING)
+    return (PORTAL, REVOCATION, STATUS, TIME_STAMPS, FOREIGN_SITE)
 
 
 def portal_records(site: Site) -> tuple[Record, ...]:
@@ -56,23 +55,21 @@ def portal_records(site: Site) -> tuple[Record, ...]:
         f"ocsp.{ours.domain}": STATUS,
         f"tsa.{ours.domain}": TIME_STAMPS,
         FOREIGN: FOREIGN_SITE,
-        ours.meeting: MEETING,
         **dict.fromkeys(ours.bad_hosts.values(), PORTAL),
     }
-    return tuple(Record(name, "A", str(address)) for name, address in names.items())
+    portal = (Record(name, "A", str(address)) for name, address in names.items())
+    return (*portal, *meeting_records(ours))
 
 
 def portal_files(site: Site) -> tuple[File, ...]:
     """What makes tinh the province's portal and authority."""
     ours = resources("deploy.lab") / "files" / "portal"
-    meeting = resources("deploy.lab") / "files" / "meeting" / "index.html"
     pages = (page for page in (ours / "pages").iterdir() if page.name.endswith(".j2"))
     modules = (module for module in resources("deploy.lab.province").iterdir() if module.name.endswith(".py"))
     return (
         *_keys(site),
         *(File(f"/usr/lib/lienxa-lab/pages/{page.name}", page.read_text()) for page in pages),
         *(File(f"{MODULES}/deploy/lab/province/{module.name}", module.read_text()) for module in modules),
-        File("/usr/lib/lienxa-lab/meeting/index.html", meeting.read_text()),
         File(f"{KEYS}/settings.json", settings(site).to_json()),
         File(f"{KEYS}/tsa.cnf", (ours / "tsa.cnf").read_text()),
         # nginx may listen where no address is yet, or no longer is.
@@ -81,6 +78,7 @@ def portal_files(site: Site) -> tuple[File, ...]:
         File("/etc/systemd/system/lienxa-province.service", (ours / "province.service").read_text()),
         File("/var/lib/lienxa-lab/first-boot.d/tinh-portal", (ours / "first-boot").read_text(), 0o755),
         File(COMMAND, (ours / "province").read_text(), 0o755),
+        *meeting_files(site, settings(site)),
     )
 
 

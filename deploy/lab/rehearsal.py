@@ -16,6 +16,8 @@ INTERNET = IPv4Address("198.51.100.1")
 """Stands for the Internet: a web server that answers with the address its client came from. `www.example.vn`."""
 PORTAL = IPv4Address("198.51.100.2")
 """`portal.<province>.gov.vn`, the one-stop portal: see `portal_world`."""
+TRANSFERS = 8711
+"""INTERNET's TCP port where large transfers end, which fill a line on purpose."""
 ROOT_SERVER = IPv4Address("198.51.100.53")
 """The signed root of the lab's name space."""
 UPSTREAM_NAME = "www.example.vn"

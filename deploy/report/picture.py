@@ -6,7 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from deploy.fleet.updates import State, Update
-from deploy.journal import CheckEnded, Event, Finding, GuardEvent, OperationEnded, RoleStarted, RunEnded, RunStarted
+from deploy.journal import (
+    CallEnded,
+    CheckEnded,
+    Event,
+    Finding,
+    GuardEvent,
+    OperationEnded,
+    RoleStarted,
+    RunEnded,
+    RunStarted,
+)
 
 
 @dataclass
@@ -29,6 +39,8 @@ class MachineRun:
     changed_before: int = 0
     """Operations that changed something in a run that the machine's reboot cut off."""
     findings: list[Finding] = field(default_factory=list)
+    call: CallEnded | None = None
+    """Of `call-test`."""
     guards: list[GuardEvent] = field(default_factory=list)
 
     warnings: list[str] = field(default_factory=list)
@@ -95,6 +107,8 @@ class MachineRun:
             case Finding():
                 self.sentence = event.english.what
                 self.findings.append(event)
+            case CallEnded():
+                self.call = event
             case GuardEvent():
                 self.sentence = event.sentence
                 self.guards.append(event)

@@ -8,7 +8,7 @@ from deploy.fleet.updates import State
 from deploy.report.exit_codes import DONE, FAILED, UNREACHABLE
 from deploy.report.picture import MachineRun, Picture
 
-Verb = Literal["apply", "plan", "verify", "doctor", "attach"]
+Verb = Literal["apply", "plan", "verify", "doctor", "call-test", "attach"]
 
 
 def summary(verb: Verb, commune: str, picture: Picture, seconds: float) -> dict[str, Any]:
@@ -17,6 +17,8 @@ def summary(verb: Verb, commune: str, picture: Picture, seconds: float) -> dict[
     line: dict[str, Any] = {"event": "summary", "verb": verb, "commune": commune, "machines": len(machines)}
     if verb == "verify":
         line |= _checks(machines)
+    elif verb == "call-test":
+        line |= _checks(machines) | {"calls": sum(machine.call is not None for machine in machines)}
     elif verb == "doctor":
         line |= _findings(machines)
     else:

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deploy.journal import (
+    CallEnded,
+    CallPath,
+    CallWay,
     CheckEnded,
     Event,
     Finding,
@@ -21,6 +24,7 @@ from deploy.journal import (
     RoleStarted,
     RunEnded,
     RunStarted,
+    Verdict,
     Words,
 )
 from deploy.order import Request
@@ -185,6 +189,37 @@ class JournalWriter:
                 english=english,
                 vietnamese=vietnamese,
                 command=command,
+            )
+        )
+
+    def call(
+        self,
+        page: str,
+        *,
+        generated: bool,
+        loaded: bool,
+        seconds: float,
+        begun_seconds: float,
+        trips: tuple[float, float],
+        path: CallPath,
+        ways: tuple[CallWay, CallWay],
+        verdict: Verdict,
+    ) -> None:
+        """What a call was like. `trips`: the usual round trip and the slowest ones', ms; `ways`: up and down."""
+        self._append(
+            CallEnded(
+                **self._stamp(),
+                page=page,
+                generated=generated,
+                loaded=loaded,
+                seconds=seconds,
+                begun_seconds=begun_seconds,
+                round_trip_ms=trips[0],
+                round_trip_slow_ms=trips[1],
+                path=path,
+                up=ways[0],
+                down=ways[1],
+                verdict=verdict,
             )
         )
 

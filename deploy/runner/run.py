@@ -209,6 +209,8 @@ class _Run:
             case "doctor":
                 self._journal.run_started(self._request)
                 self._counts = run_diagnosis(self._request, self._journal, self._source.cards)
+            case "call-test":
+                self._call()
             case "apply" | "plan":
                 self._change()
 
@@ -218,6 +220,13 @@ class _Run:
 
         self._journal.run_started(self._request)
         self._counts = run_checks(self._request, self._journal, self._source.cards, self._source.checks)
+
+    def _call(self) -> None:
+        # Only needed here, as pytest is only there.
+        from deploy.runner.calls.calling import run_call_test  # noqa: PLC0415
+
+        self._journal.run_started(self._request)
+        self._counts = run_call_test(self._request, self._journal, self._paths.private(self._request.run))
 
     def _change(self) -> None:
         plan = self._request.action == "plan"

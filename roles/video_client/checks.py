@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import json
 import os
 import subprocess
@@ -27,6 +28,10 @@ NODES = ("lienxa.microphone", "lienxa.loudspeaker")
 
 def _service(site: Site, machine: SiteMachine, options: Options) -> list[SiteMeetingService]:
     return [site.upstream.meeting] if site.upstream.meeting else []
+
+
+def _echo_room(site: Site, machine: SiteMachine, options: Options) -> list[str]:
+    return [service.echo for service in _service(site, machine, options) if service.echo]
 
 
 def _service_with_echo(site: Site, machine: SiteMachine, options: Options) -> list[SiteMeetingService]:
@@ -55,6 +60,16 @@ def test_service_answers(service: SiteMeetingService) -> None:
     parts = urlsplit(service.url)
     knocked = knock(parts.hostname or "", parts.port or HTTPS)
     assert knocked.outcome == "good", f"{knocked.outcome} {knocked.reason}"
+
+
+@pytest.mark.needs("video_client.test_service_answers")
+@pytest.mark.next_step("Is upstream.meeting.echo what the service's operator says? Open {echo} in a browser.")
+@each(_echo_room)
+def test_echo_room_answers(echo: str) -> None:
+    """{echo} is there, so that a call can be tried from {machine}."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(echo, timeout=10) as answer:
+        assert answer.status == http.HTTPStatus.OK
 
 
 @pytest.mark.needs("package:pipewire-bin", "package:libspa-0.2-modules")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,9 +14,11 @@ from sample_site import sample_site
 
 from deploy.inventory.site import Site
 from deploy.lab.keys import province_anchors, province_authorities
-from deploy.lab.portal_world import portal_addresses, portal_files, portal_records
+from deploy.lab.meeting_world import MEETING, TURN
+from deploy.lab.portal_world import portal_addresses, portal_files, portal_records, settings
 from deploy.lab.province.issuing import load
 from deploy.lab.province.register import Entry, Register, serial_text
+from deploy.lab.province.turn import ice_servers
 
 DOMAIN = "gialai.gov.vn"
 
@@ -63,10 +67,26 @@ def test_nothing_is_left_to_fill_in(site: Site) -> None:
     assert "server_name portal.gialai.gov.vn;" in nginx
 
 
+def test_janus_takes_the_ports_that_the_gateways_know(site: Site) -> None:
+    files = {file.path: file.content for file in portal_files(site)}
+    assert 'rtp_port_range = "10000-20000"' in files["/etc/lienxa-janus/janus.jcfg"]
+    assert "allowed-peer-ip=198.51.100.7\n" in files["/etc/turnserver.conf"]
+    assert not [path for path in files if "janus" in path and "@" in files[path]]
+
+
+def test_a_password_for_turn_ends(site: Site) -> None:
+    (server,) = ice_servers(settings(site), "secret", 1000.5)["iceServers"]
+    # From the draft's own formula: base64(HMAC-SHA1(secret, user)).
+    digest = hmac.new(b"secret", b"4600:hop", "sha1").digest()
+    assert (server["username"], base64.b64decode(server["credential"])) == ("4600:hop", digest)
+    assert "turns:turn.gialai.gov.vn:443?transport=tcp" in server["urls"]
+
+
 def test_every_name_leads_to_an_address_of_tinh(site: Site) -> None:
-    assert {record.data for record in portal_records(site)} == {str(address) for address in portal_addresses()}
+    own = (*portal_addresses(), MEETING, TURN)
+    assert {record.data for record in portal_records(site)} == {str(address) for address in own}
     names = {record.name for record in portal_records(site)}
-    assert {f"{host}.{DOMAIN}" for host in ("portal", "ca", "ocsp", "tsa")} < names
+    assert {f"{host}.{DOMAIN}" for host in ("portal", "ca", "ocsp", "tsa", "hop", "turn")} < names
 
 
 def test_what_is_revoked_stays_so_from_the_first_time_on(tmp_path: Path) -> None:

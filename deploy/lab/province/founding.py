@@ -48,6 +48,7 @@ def found() -> None:
         "portal": made(settings.portal, server(settings.portal)),
         "foreign": made(FOREIGN, server(FOREIGN)),
         "meeting": made(settings.meeting, server(settings.meeting)),
+        "turn": made(settings.turn, server(settings.turn)),
     }
     # Each also for the portal's name: it is served with them when it is to go wrong in that one way.
     holders |= {

@@ -1,14 +1,16 @@
-"""The web server behind nginx: portal, revocation list and OCSP, time stamps, and a foreign site."""
+"""The web server behind nginx: portal, revocation list and OCSP, time stamps, passwords for TURN, a foreign site."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import fcntl
+import json
 import os
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -23,6 +25,7 @@ from deploy.lab.province.faults import hold
 from deploy.lab.province.portal import Answer, Portal
 from deploy.lab.province.register import Register
 from deploy.lab.province.settings import KEYS, SERVICE_PORT, STATE, read_settings
+from deploy.lab.province.turn import ice_servers
 
 PAGES = Path("/usr/lib/lienxa-lab/pages")
 NOT_FOUND = Answer(b"not found\n", "404 Not Found", "text/plain")
@@ -64,6 +67,7 @@ def respond(portal: Portal, environ: dict[str, Any]) -> Answer:
         "crl": lambda: _published(portal, path),
         "ocsp": lambda: _status(portal, path, environ),
         "tsa": lambda: _stamp(portal.state, _body(environ)),
+        "turn": lambda: _turn(portal),
         "foreign": lambda: _foreign(path, environ),
     }
     if service not in services:
@@ -118,6 +122,13 @@ def _stamp(state: Path, asked: bytes) -> Answer:
     if done.returncode != 0 or not done.stdout:
         return Answer(done.stderr, "400 Bad Request", "text/plain")
     return Answer(done.stdout, kind="application/timestamp-reply")
+
+
+def _turn(portal: Portal) -> Answer:
+    """How a meeting's page reaches TURN, JSON."""
+    secret = (portal.keys / "turn.secret").read_text().strip()
+    told = ice_servers(portal.settings, secret, time.time())
+    return Answer(json.dumps(told).encode(), kind="application/json")
 
 
 def _foreign(path: str, environ: dict[str, Any]) -> Answer:

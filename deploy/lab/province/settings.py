@@ -42,6 +42,11 @@ class Settings:
         return f"hop.{self.domain}"
 
     @property
+    def turn(self) -> str:
+        """Host name of the meetings' TURN server."""
+        return f"turn.{self.domain}"
+
+    @property
     def login(self) -> str:
         """Where one is logged in, without a slash at its end."""
         return f"https://{self.portal}:{LOGIN_PORT}"

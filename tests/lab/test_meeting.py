@@ -1,0 +1,187 @@
+"""A meeting by video, told in order: a room calls itself, sees a desk, goes round a wall, and bears a full line.
+
+A small commune: the gateway, one room, and one desk in another zone. tinh is the province's service (Janus, coturn);
+between them is the carrier's box, which holds a second of packets. All figures are those of `lienxa call-test`: the
+room's own Chromium under the role's policies, through the gateway's NAT and firewall.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+from province import Province, Said, province_of
+
+from deploy import lab
+
+pytestmark = pytest.mark.lab
+
+SLUG, NAME = "xa-goi", "Xã Gọi"
+DEBIAN = os.environ.get("LIENXA_TEST_DEBIAN", "13")
+ROOM, DESK, GATEWAY, TINH = "hop1", "vp01", "gw1", "tinh"
+LINE = {"down": "8mbit", "up": "4mbit"}
+"""Slow enough that two processors fill it and make a call at once."""
+BEGIN_SECONDS = 5.0
+MOST_LOST = 1.0
+"""Percent."""
+MOST_LATER = 150.0
+"""ms by which a call's round trip may grow on a full line."""
+QUIET, FULL = "0.3", "0.6"
+"""Minutes."""
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """The commune, and the calls that are made there."""
+
+    province: Province
+
+    def said(self, *words: str, code: int | None = None) -> Said:
+        """What call-test answered; whether each limit was met is not the matter here, unless `code` says so."""
+        return self.province.say("call-test", SLUG, "--lab", "--json", *words, code=code)
+
+    def calls(self, *machines: str, words: tuple[str, ...] = (), minutes: str = QUIET) -> list[dict[str, Any]]:
+        """The figures of each machine's call."""
+        named = [word for machine in machines for word in ("--machine", machine)]
+        said = self.said(*named, "--minutes", minutes, *words)
+        calls = said.of("call")
+        assert sorted(call["machine"] for call in calls) == sorted(machines), said.of("check", status="failed")
+        return calls
+
+    def call(self, *words: str, minutes: str = QUIET) -> dict[str, Any]:
+        """The room's."""
+        (call,) = self.calls(ROOM, words=words, minutes=minutes)
+        return call
+
+    def packets(self, machine: str, table: str, comment: str) -> int:
+        """How many a rule has counted."""
+        shown = json.loads(self.province.on(machine, "nft", "-j", "list", "table", "inet", table))
+        rules = (one["rule"] for one in shown["nftables"] if "rule" in one)
+        (rule,) = (rule for rule in rules if rule.get("comment") == comment)
+        return sum(part["counter"]["packets"] for part in rule["expr"] if "counter" in part)
+
+
+@pytest.fixture(scope="module")
+def meeting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meeting]:
+    province = province_of(tmp_path_factory.mktemp("province") / "inventories", SLUG, NAME)
+    _small(province)
+    lab.down(SLUG)
+    try:
+        province.say("lab", "up", SLUG, "--debian", DEBIAN, "--prepared")
+        province.lienxa("apply")
+        yield Meeting(province)
+    finally:
+        lab.down(SLUG)
+
+
+def test_media_flows_both_ways_and_carries_its_marks(meeting: Meeting) -> None:
+    marked, ours = "marked by its machine", "test_marks"
+    counted = "ip protocol udp udp dport { 3478, 10000-20000 } ip dscp"
+    meeting.province.on(TINH, "nft", f"""
+        table inet {ours} {{ chain arriving {{ type filter hook input priority 0;
+            {counted} af41 counter comment "with"
+            {counted} != af41 counter comment "without"
+        }}; }}""")  # fmt: skip
+    before = meeting.packets(GATEWAY, "lienxa", marked)
+    call = meeting.call()
+    assert call["begun_seconds"] <= BEGIN_SECONDS, call
+    for way in ("up", "down"):
+        assert call[way]["packets"] > 100, call
+        assert call[way]["frames_per_second"] > 0, call
+        assert call[way]["lost_percent"] < MOST_LOST, call
+    assert (call["path"]["protocol"], call["generated"], call["loaded"]) == ("udp", True, False)
+    sent = call["up"]["packets"]
+    assert meeting.packets(GATEWAY, "lienxa", marked) - before > sent
+    assert meeting.packets(TINH, ours, "with") > sent
+    assert meeting.packets(TINH, ours, "without") == 0
+
+
+def test_a_room_and_a_desk_see_each_other(meeting: Meeting) -> None:
+    """The same test sent into the meeting itself: who is there sees the others, and never themselves."""
+    with _edited(meeting, "echo: https://hop.gialai.gov.vn/thu", "echo: https://hop.gialai.gov.vn/"):
+        calls = meeting.calls(ROOM, DESK)
+    for call in calls:
+        assert call["down"]["frames_per_second"] > 0, calls
+        assert call["up"]["frames_per_second"] > 0, calls
+
+
+def test_where_udp_is_blocked_it_goes_by_turn_over_tls(meeting: Meeting) -> None:
+    block = "table inet test_block { chain way { type filter hook prerouting priority -300; iifname up0 udp dport "
+    meeting.province.on(TINH, "nft", block + "{ 3478, 10000-20000 } drop; }; }")
+    try:
+        call = meeting.call()
+    finally:
+        meeting.province.on(TINH, "nft", "delete", "table", "inet", "test_block")
+    assert (call["path"]["local"], call["path"]["protocol"]) == ("relay", "tls"), call
+    assert call["up"]["frames_per_second"] > 0, call
+    assert call["down"]["frames_per_second"] > 0, call
+    assert call["verdict"] != "good"
+
+
+def test_a_call_holds_on_a_full_line_and_without_us_it_does_not(meeting: Meeting) -> None:
+    quiet = meeting.call()
+    ours = meeting.call("--load", minutes=FULL)
+    meeting.province.on(GATEWAY, "systemctl", "stop", "lienxa-shaping")
+    try:
+        without = meeting.call("--load", minutes=FULL)
+    finally:
+        meeting.province.on(GATEWAY, "systemctl", "start", "lienxa-shaping")
+    assert (ours["loaded"], without["loaded"]) == (True, True)
+    assert _lost(ours) < MOST_LOST, (quiet, ours)
+    assert ours["round_trip_ms"] - quiet["round_trip_ms"] < MOST_LATER, (quiet, ours)
+    later = without["round_trip_ms"] - quiet["round_trip_ms"]
+    assert later > MOST_LATER or _lost(without) > MOST_LOST, (quiet, without)
+
+
+def test_no_media_at_all_is_said(meeting: Meeting) -> None:
+    meeting.province.on(TINH, "systemctl", "stop", "lienxa-janus")
+    try:
+        said = meeting.said("--machine", ROOM, "--minutes", QUIET, code=1)
+    finally:
+        meeting.province.on(TINH, "systemctl", "start", "lienxa-janus")
+    (check,) = said.of("check")
+    assert (check["id"], check["status"]) == ("call.media", "failed")
+    assert "https://hop.gialai.gov.vn/thu" in check["next_step"]
+
+
+def test_nothing_is_left_of_a_browser(meeting: Meeting) -> None:
+    for machine in (ROOM, DESK):
+        left = meeting.province.on(machine, "sh", "-c", "ls -d /run/lienxa-call /run/lienxa/*.d 2>/dev/null || :")
+        assert left == ""
+        units = meeting.province.on(
+            machine, "systemctl", "list-units", "--all", "--plain", "--no-legend", "lienxa-call*"
+        )
+        assert units == ""
+
+
+def _lost(call: dict[str, Any]) -> float:
+    return max(call["up"]["lost_percent"], call["down"]["lost_percent"])
+
+
+@contextmanager
+def _edited(meeting: Meeting, old: str, new: str) -> Iterator[None]:
+    file = meeting.province.folder / "province.yaml"
+    text = file.read_text()
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new))
+    try:
+        yield
+    finally:
+        file.write_text(text)
+
+
+def _small(province: Province) -> None:
+    """The model commune with nothing but a gateway, a room and a desk."""
+    content = yaml.safe_load(province.file.read_text())
+    content["machines"] = {name: content["machines"][name] for name in (GATEWAY, DESK, ROOM)}
+    content["people"] = []
+    content["uplinks"][0] |= LINE
+    del content["services"]
+    province.file.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
+    (province.folder / SLUG / "addresses.yaml").unlink(missing_ok=True)
