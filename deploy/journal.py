@@ -150,7 +150,9 @@ class CallEnded(_Event):
     seconds: float
     """How long it was measured."""
     begun_seconds: float
-    """From the page's opening until media flowed both ways."""
+    """From when the page began to join until media flowed both ways."""
+    page_seconds: float
+    """The same from the page's opening: its scripts have to come, and camera and microphone to be opened."""
     round_trip_ms: float
     round_trip_slow_ms: float
     """Of the slowest twentieth."""

@@ -17,13 +17,21 @@ from deploy.lab.province.settings import Settings
 from deploy.lab.rehearsal import INTERNET, TRANSFERS
 
 MEETING = IPv4Address("198.51.100.7")
-"""`hop.<province>`: pages, Janus's HTTP API, and media by UDP."""
+"""`hop.<province>`: its pages."""
 TURN = IPv4Address("198.51.100.8")
 """`turn.<province>`: TURN by UDP 3478 and by TLS on 443."""
-INTERFACE = "media"
-"""Where both addresses are: libnice takes none of the loopback's."""
+MEDIA = IPv4Address("198.51.100.14")
+"""Where Janus is, in a network namespace of its own: libnice sends by the interface that has its address, whatever
+the routes say, and takes none of the loopback's."""
+MEDIA_ROUTER = IPv4Address("198.51.100.13")
+"""Tinh's end of the cable to it, a network of four addresses."""
 _MEDIA = PortRange(first=10000, last=20000)
 _FEWEST_PORTS = 100
+
+
+def meeting_addresses() -> tuple[IPv4Address, ...]:
+    """What tinh itself answers to for the service."""
+    return (MEETING, TURN)
 
 
 def meeting_records(settings: Settings) -> tuple[Record, ...]:
@@ -37,7 +45,8 @@ def meeting_files(site: Site, settings: Settings) -> tuple[File, ...]:
     media = _media(site)
     values = {
         "@DOMAIN@": settings.domain,
-        "@MEETING@": str(MEETING),
+        "@MEDIA@": str(MEDIA),
+        "@ROUTER@": str(MEDIA_ROUTER),
         "@TURN@": str(TURN),
         "@PORTS@": f"{media.first}-{media.last}",
         "@ROOT@": JANUS,
@@ -51,13 +60,12 @@ def meeting_files(site: Site, settings: Settings) -> tuple[File, ...]:
         return text
 
     return (
-        File("/etc/systemd/network/20-media.netdev", _CABLE),
-        File("/etc/systemd/network/20-media.network", _network(INTERFACE, MEETING, TURN)),
-        File("/etc/systemd/network/20-media-far.network", _network(f"{INTERFACE}-far")),
         File("/usr/lib/lienxa-lab/meeting/index.html", filled_in("index.html")),
         File("/etc/lienxa-janus/janus.jcfg", filled_in("janus.jcfg")),
         File("/etc/lienxa-janus/janus.transport.http.jcfg", filled_in("janus.transport.http.jcfg")),
         File("/etc/lienxa-janus/janus.plugin.videoroom.jcfg", filled_in("janus.plugin.videoroom.jcfg")),
+        File("/usr/lib/lienxa-lab/media-network", filled_in("media-network"), 0o755),
+        File("/etc/systemd/system/lienxa-media.service", filled_in("media.service")),
         File("/etc/systemd/system/lienxa-janus.service", filled_in("janus.service")),
         File("/etc/turnserver.conf", filled_in("turnserver.conf")),
         File("/etc/systemd/system/coturn.service.d/lienxa-lab.conf", _LOW_PORT),
@@ -77,11 +85,6 @@ def _media(site: Site) -> PortRange:
     return max(wide, key=lambda ports: ports.last - ports.first, default=_MEDIA)
 
 
-def _network(interface: str, *addresses: IPv4Address) -> str:
-    own = "".join(f"Address={address}/32\n" for address in addresses)
-    return f"[Match]\nName={interface}\n\n[Network]\nLinkLocalAddressing=no\nConfigureWithoutCarrier=yes\n{own}"
-
-
 def _lines(site: Site) -> str:
     """A line for each whose rate is known: tinh's interface, and bit/s up and down as the commune sees it."""
     known = ((index, uplink) for index, uplink in enumerate(site.uplinks) if uplink.up and uplink.down)
@@ -89,4 +92,3 @@ def _lines(site: Site) -> str:
 
 
 _LOW_PORT = "[Service]\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n"
-_CABLE = f"[NetDev]\nName={INTERFACE}\nKind=veth\n\n[Peer]\nName={INTERFACE}-far\n"

@@ -14,7 +14,7 @@ from deploy.inventory.mail_dns import Record
 from deploy.inventory.site import Site
 from deploy.lab.boot import File
 from deploy.lab.keys import province_authorities
-from deploy.lab.meeting_world import MEETING, meeting_files, meeting_records
+from deploy.lab.meeting_world import MEDIA, MEETING, meeting_addresses, meeting_files, meeting_records
 from deploy.lab.province.settings import FOREIGN, KEYS, Settings
 from deploy.lab.rehearsal import PORTAL
 
@@ -43,7 +43,7 @@ def settings(site: Site) -> Settings:
 
 def portal_addresses() -> tuple[IPv4Address, ...]:
     """What tinh answers to for the province's services."""
-    return (PORTAL, REVOCATION, STATUS, TIME_STAMPS, FOREIGN_SITE)
+    return (PORTAL, REVOCATION, STATUS, TIME_STAMPS, FOREIGN_SITE, *meeting_addresses())
 
 
 def portal_records(site: Site) -> tuple[Record, ...]:
@@ -99,7 +99,12 @@ def _keys(site: Site) -> tuple[File, ...]:
 def _filled_in(text: str, site: Site) -> str:
     ours = settings(site)
     values = {f"@{name.upper()}@": address for name, address in ours.addresses.items()}
-    values |= {"@DOMAIN@": ours.domain, "@FOREIGN@": str(FOREIGN_SITE), "@MEETING@": str(MEETING)}
+    values |= {
+        "@DOMAIN@": ours.domain,
+        "@FOREIGN@": str(FOREIGN_SITE),
+        "@MEETING@": str(MEETING),
+        "@MEDIA@": str(MEDIA),
+    }
     for mark, value in values.items():
         text = text.replace(mark, value)
     return text

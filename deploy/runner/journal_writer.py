@@ -199,13 +199,17 @@ class JournalWriter:
         generated: bool,
         loaded: bool,
         seconds: float,
-        begun_seconds: float,
+        begun: tuple[float, float],
         trips: tuple[float, float],
         path: CallPath,
         ways: tuple[CallWay, CallWay],
         verdict: Verdict,
     ) -> None:
-        """What a call was like. `trips`: the usual round trip and the slowest ones', ms; `ways`: up and down."""
+        """What a call was like.
+
+        `begun`: seconds from joining and from the page's opening until media flowed; `trips`: the usual round trip
+        and the slowest twentieth's, ms; `ways`: up and down.
+        """
         self._append(
             CallEnded(
                 **self._stamp(),
@@ -213,7 +217,8 @@ class JournalWriter:
                 generated=generated,
                 loaded=loaded,
                 seconds=seconds,
-                begun_seconds=begun_seconds,
+                begun_seconds=begun[0],
+                page_seconds=begun[1],
                 round_trip_ms=trips[0],
                 round_trip_slow_ms=trips[1],
                 path=path,

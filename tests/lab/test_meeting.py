@@ -82,9 +82,9 @@ def meeting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meeting]:
 
 def test_media_flows_both_ways_and_carries_its_marks(meeting: Meeting) -> None:
     marked, ours = "marked by its machine", "test_marks"
-    counted = "ip protocol udp udp dport { 3478, 10000-20000 } ip dscp"
+    counted = "iifname up0 ip protocol udp udp dport { 3478, 10000-20000 } ip dscp"
     meeting.province.on(TINH, "nft", f"""
-        table inet {ours} {{ chain arriving {{ type filter hook input priority 0;
+        table inet {ours} {{ chain arriving {{ type filter hook prerouting priority 0;
             {counted} af41 counter comment "with"
             {counted} != af41 counter comment "without"
         }}; }}""")  # fmt: skip

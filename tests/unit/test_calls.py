@@ -45,7 +45,7 @@ def sample(at: float, **changed: Any) -> dict[str, Any]:
     for name, value in changed.items():
         told[name.partition("_")[0]][name.partition("_")[2]] = value
     path = {"local": "host", "remote": "host", "protocol": "udp"}
-    return {"at": at, "flowing": 1.2, **told, "trips": [[at, 0.01 * (1 + at)]], "path": path}
+    return {"at": at, "joining": 1, "flowing": 2.2, **told, "trips": [[at, 0.01 * (1 + at)]], "path": path}
 
 
 def test_totals_become_figures() -> None:
@@ -87,7 +87,7 @@ def test_an_answer_is_counted_once() -> None:
     ("changed", "red"),
     [
         ({}, []),
-        ({"begun": 5.2}, ["call.begins"]),
+        ({"begun": (5.2, 6)}, ["call.begins"]),
         ({"trips": (90, 900)}, ["call.round_trip"]),
         ({"up": {"lost_percent": 1.1}}, ["call.loss_up"]),
         ({"down": {"jitter_ms": 60}}, ["call.jitter_down"]),
@@ -175,7 +175,7 @@ def test_without_an_echo_room_it_is_said_what_to_add(tmp_path: Path) -> None:
 
 
 def _judged(
-    begun: float = 1.0,
+    begun: tuple[float, float] = (1.0, 2.0),
     trips: tuple[float, float] = (10, 20),
     path: CallPath = UDP,
     up: dict[str, Any] | None = None,

@@ -37,7 +37,7 @@ class Journal(Checks, Protocol):
         generated: bool,
         loaded: bool,
         seconds: float,
-        begun_seconds: float,
+        begun: tuple[float, float],
         trips: tuple[float, float],
         path: CallPath,
         ways: tuple[CallWay, CallWay],
@@ -68,7 +68,8 @@ def run_call_test(request: Request, journal: Journal, folder: Path) -> Counts:
         return ledger.counts
     seconds = last["at"] - samples[0]["at"]
     ways, trips = (way(samples, "up"), way(samples, "down")), round_trips(samples)
-    judged = list(judge(last["flowing"], trips, path(samples), ways, seconds))
+    flowing = (round(last["flowing"] - last["joining"], 2), round(last["flowing"], 2))
+    judged = list(judge(flowing, trips, path(samples), ways, seconds))
     for one in judged:
         _tell(request, ledger, one, 0.0)
     journal.call(
@@ -76,7 +77,7 @@ def run_call_test(request: Request, journal: Journal, folder: Path) -> Counts:
         generated=generated,
         loaded=call.transfers is not None,
         seconds=round(seconds, 1),
-        begun_seconds=round(last["flowing"], 2),
+        begun=flowing,
         trips=trips,
         path=path(samples),
         ways=ways,

@@ -46,15 +46,20 @@ class Judged:
 
 
 def judge(
-    begun: float, trips: tuple[float, float], path: CallPath, ways: tuple[CallWay, CallWay], seconds: float
+    begun: tuple[float, float],
+    trips: tuple[float, float],
+    path: CallPath,
+    ways: tuple[CallWay, CallWay],
+    seconds: float,
 ) -> Iterator[Judged]:
-    """Every figure. `begun`: seconds until media flowed; `trips`: as `round_trips`; `ways`: up and down."""
-    late: Grade = "good" if begun <= BEGIN_SECONDS else "bad"
+    """Every figure. `begun`: seconds from joining and from opening until media flowed;
+    `trips`: as `round_trips`; `ways`: up and down."""
+    late: Grade = "good" if begun[0] <= BEGIN_SECONDS else "bad"
     yield Judged(
         "call.begins",
-        f"Sound and picture of {{machine}} flow both ways within {BEGIN_SECONDS:.0f} s.",
+        "Sound and picture of {machine} flow both ways at once.",
         late,
-        f"after {begun:.1f} s",
+        f"{begun[0]:.1f} s after joining (at most {BEGIN_SECONDS:.0f}, ours), {begun[1]:.1f} s after opening the page",
         _BUSY,
     )
     yield _way_it_goes(path)

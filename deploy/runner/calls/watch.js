@@ -4,11 +4,15 @@
   let book;
   // Pages within the page write into the same book where they may.
   try { book = top.lienxaCall; } catch { book = undefined; }
-  if (!book) book = window.lienxaCall = {connections: [], flowing: null, read};
+  if (!book) book = window.lienxaCall = {connections: [], joining: null, flowing: null, read};
   const Own = window.RTCPeerConnection;
   if (!Own || Own.noted) return;
   window.RTCPeerConnection = class extends Own {
-    constructor(...how) { super(...how); book.connections.push(this); }
+    constructor(...how) {
+      super(...how);
+      book.joining ??= performance.now() / 1000;
+      book.connections.push(this);
+    }
   };
   window.RTCPeerConnection.noted = true;
   window.webkitRTCPeerConnection = window.RTCPeerConnection;
@@ -18,7 +22,8 @@
   async function read() {
     const up = {bytes: 0, packets: 0, lost: 0, jitter: [], frames: 0};
     const down = {bytes: 0, packets: 0, lost: 0, jitter: [], frames: 0, freezes: 0, frozen: 0};
-    const told = {at: performance.now() / 1000, flowing: book.flowing, up, down, trips: [], path: null};
+    const {joining, flowing} = book;
+    const told = {at: performance.now() / 1000, joining, flowing, up, down, trips: [], path: null};
     for (const connection of book.connections) {
       if (connection.connectionState === "closed") continue;
       const report = await connection.getStats();
