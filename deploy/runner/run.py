@@ -226,7 +226,9 @@ class _Run:
         from deploy.runner.calls.calling import run_call_test  # noqa: PLC0415
 
         self._journal.run_started(self._request)
-        self._counts = run_call_test(self._request, self._journal, self._paths.private(self._request.run))
+        self._counts = run_call_test(
+            self._request, self._journal, self._paths.private(self._request.run), lambda: self._stop.asked
+        )
 
     def _change(self) -> None:
         plan = self._request.action == "plan"

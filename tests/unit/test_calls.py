@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import pwd
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -152,6 +154,30 @@ def test_the_browser_is_given_the_machine_s_policies_but_what_forbids_looking(
 
 
 @pytest.mark.parametrize(
+    ("session", "sound", "user"),
+    [
+        ("User=0\nClass=user", True, None),
+        ("User=4711\nClass=greeter", True, None),
+        ("User=4711\nClass=user", False, None),
+        ("User=4711\nClass=user", True, "canbo"),
+        ("", True, None),
+    ],
+    ids=["root", "nobody signed in", "no sound server", "somebody", "no seat"],
+)
+def test_who_sits_there_lends_their_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, session: str, sound: bool, user: str | None
+) -> None:
+    if sound:
+        (tmp_path / "4711/pulse").mkdir(parents=True)
+        (tmp_path / "4711/pulse/native").touch()
+    monkeypatch.setattr(browser, "RUNTIME", tmp_path)
+    monkeypatch.setattr(browser, "_told", lambda *words: session if "show-session" in words else session and "c1")
+    monkeypatch.setattr(pwd, "getpwuid", lambda number: SimpleNamespace(pw_name="canbo"))
+    assert browser.sitter().user == user
+    assert ("DynamicUser=yes" in browser.sitter().properties) == (user is None)
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--machine", "gw1"], "gw1 has no role video_client"),
@@ -201,7 +227,7 @@ def _run(folder: Path, monkeypatch: pytest.MonkeyPatch, told: list[dict[str, Any
         lab=True,
     )
     journal = JournalWriter(folder / "journal")
-    calling.run_call_test(request, journal, folder)
+    calling.run_call_test(request, journal, folder, lambda: False)
     journal.close()
     return [parse_event(line) for line in (folder / "journal").read_text().splitlines()]
 

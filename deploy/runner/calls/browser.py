@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 POLICIES = Path("/etc/chromium/policies/managed")
+RUNTIME = Path("/run/user")
 PROGRAM = "/usr/bin/chromium"
 UNIT = "lienxa-call"
 _FORBIDS = ("DeveloperToolsAvailability", "RemoteDebuggingAllowed")
@@ -62,7 +63,7 @@ def sitter() -> Sitter:
         return Sitter()
     shown = _told("loginctl", "show-session", session, "--property=User", "--property=Class")
     told = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-    runtime = Path(f"/run/user/{told.get('User', '')}")
+    runtime = RUNTIME / told.get("User", "")
     if told.get("Class") != "user" or told.get("User") in {"", "0"} or not (runtime / "pulse/native").exists():
         return Sitter()
     return Sitter(pwd.getpwuid(int(told["User"])).pw_name, str(runtime))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
@@ -46,8 +47,11 @@ class Journal(Checks, Protocol):
         """What a call was like."""
 
 
-def run_call_test(request: Request, journal: Journal, folder: Path) -> Counts:
-    """Call, measure, judge; every figure is a check. `folder`: of the run's own, for what the browser is given."""
+def run_call_test(request: Request, journal: Journal, folder: Path, stopped: Callable[[], bool]) -> Counts:
+    """Call, measure, judge; every figure is a check.
+
+    `folder`: of the run's own, for what the browser is given. `stopped`: whether somebody wants the call to end now.
+    """
     meeting, call = request.order.site.upstream.meeting, request.call
     assert call is not None
     assert meeting is not None
@@ -57,7 +61,7 @@ def run_call_test(request: Request, journal: Journal, folder: Path) -> Counts:
     begun = time.monotonic()
     generated = not has_devices()
     try:
-        samples = _called(meeting.echo, call, folder, generated=generated)
+        samples = _called(meeting.echo, call, folder, stopped, generated=generated)
     except (BrowserError, OSError) as error:
         step = f"Is {PROGRAM} there and does it start? {apply_again(request, request.order.machine, ROLE)}."
         _tell(request, ledger, Judged("call.media", _FLOWS, "bad", str(error), step), time.monotonic() - begun)
@@ -89,35 +93,35 @@ def run_call_test(request: Request, journal: Journal, folder: Path) -> Counts:
 _FLOWS = "Sound and picture of {machine} go to the service and come back."
 
 
-def _called(url: str, call: CallTest, folder: Path, *, generated: bool) -> list[Sample]:
+def _called(url: str, call: CallTest, folder: Path, stopped: Callable[[], bool], *, generated: bool) -> list[Sample]:
     """What the page told: one sample where no media came, else one a second."""
     whole = JOIN_SECONDS + SETTLE_SECONDS + call.seconds
     with browser(folder, whole + _SPARE_SECONDS, generated=generated) as opened, ExitStack() as stack:
         page = opened.page()
         page.before_its_scripts((files("deploy.runner.calls") / "watch.js").read_text(encoding="utf-8"))
         page.open(url)
-        come = _waited(page)
+        come = _waited(page, stopped)
         if come["flowing"] is None:
             return [come]
         if call.transfers:
             stack.enter_context(filled(call.transfers, SETTLE_SECONDS + call.seconds))
         time.sleep(SETTLE_SECONDS)
-        return _watched(page, call.seconds)
+        return _watched(page, call.seconds, stopped)
 
 
-def _waited(page: Page) -> Sample:
+def _waited(page: Page, stopped: Callable[[], bool]) -> Sample:
     until = time.monotonic() + JOIN_SECONDS
     while True:
         sample = _read(page)
-        if sample["flowing"] is not None or time.monotonic() > until:
+        if sample["flowing"] is not None or time.monotonic() > until or stopped():
             return sample
         time.sleep(0.2)
 
 
-def _watched(page: Page, seconds: float) -> list[Sample]:
+def _watched(page: Page, seconds: float, stopped: Callable[[], bool]) -> list[Sample]:
     begun = time.monotonic()
     samples = [_read(page)]
-    while (now := time.monotonic()) < begun + seconds:
+    while (now := time.monotonic()) < begun + seconds and not stopped():
         time.sleep(min(1.0 - (now - begun) % 1.0, begun + seconds - now))
         samples.append(_read(page))
     return samples
