@@ -130,7 +130,7 @@ def test_no_media_is_said_with_what_was_seen(tmp_path: Path, monkeypatch: pytest
     events = _run(tmp_path, monkeypatch, [sample(60, down_packets=0) | {"flowing": None, "path": None}])
     (check,) = (event for event in events if isinstance(event, CheckEnded))
     assert (check.id, check.status) == ("call.media", "failed")
-    assert check.detail == "in 60 s 6000 packets went and 0 came, for no way to the service was found"
+    assert check.detail == "in 30 s 6000 packets went and 0 came, for no way to the service was found"
     assert "there was no call to measure" in _said(_picture(events))
 
 

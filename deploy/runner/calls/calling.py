@@ -20,10 +20,12 @@ from deploy.runner.check_result import Journal as Checks
 from deploy.runner.journal_writer import Counts
 
 ROLE = "video_client"
-JOIN_SECONDS = 60.0
+JOIN_SECONDS = 30.0
 """How long media is waited for; whether that was too long is judged apart."""
 SETTLE_SECONDS = 5.0
-"""What a call takes to find its rate, and transfers to fill the line."""
+"""What a call takes to find its rate."""
+FILL_SECONDS = 15.0
+"""What transfers take to fill the line and to find its rate: they begin by sending more and more at once."""
 _SPARE_SECONDS = 120.0
 """For the browser's start and end."""
 
@@ -95,7 +97,8 @@ _FLOWS = "Sound and picture of {machine} go to the service and come back."
 
 def _called(url: str, call: CallTest, folder: Path, stopped: Callable[[], bool], *, generated: bool) -> list[Sample]:
     """What the page told: one sample where no media came, else one a second."""
-    whole = JOIN_SECONDS + SETTLE_SECONDS + call.seconds
+    settle = FILL_SECONDS if call.transfers else SETTLE_SECONDS
+    whole = JOIN_SECONDS + settle + call.seconds
     with browser(folder, whole + _SPARE_SECONDS, generated=generated) as opened, ExitStack() as stack:
         page = opened.page()
         page.before_its_scripts((files("deploy.runner.calls") / "watch.js").read_text(encoding="utf-8"))
@@ -104,8 +107,8 @@ def _called(url: str, call: CallTest, folder: Path, stopped: Callable[[], bool],
         if come["flowing"] is None:
             return [come]
         if call.transfers:
-            stack.enter_context(filled(call.transfers, SETTLE_SECONDS + call.seconds))
-        time.sleep(SETTLE_SECONDS)
+            stack.enter_context(filled(call.transfers, settle + call.seconds))
+        time.sleep(settle)
         return _watched(page, call.seconds, stopped)
 
 
