@@ -59,7 +59,7 @@ def judge(
         "call.begins",
         "Sound and picture of {machine} flow both ways at once.",
         late,
-        f"{begun[0]:.1f} s after joining (at most {BEGIN_SECONDS:.0f}, ours), {begun[1]:.1f} s after opening it",
+        f"{begun[0]:.1f} s after joining, at most {BEGIN_SECONDS:.0f} (ours); {begun[1]:.1f} s after the page opened",
         _BUSY,
     )
     yield _way_it_goes(path)
