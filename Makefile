@@ -9,7 +9,7 @@ demo: setup
 
 # Two modules at a time, labs first: a lab waits more than it works. What shares a lab or tells a story is one module.
 test: setup lint
-	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 40 --durations-min 20
 
 setup:
 	@.ci/setup
