@@ -13,6 +13,7 @@ import roles.mail_client
 import roles.network
 import roles.one_stop
 import roles.signing
+import roles.support_path
 import roles.video_client
 from deploy.inventory.role import DESKS, Catalog, Kind, Role
 
@@ -22,6 +23,7 @@ ROLES: dict[str, Role] = {
         roles.base.ROLE,
         roles.network.ROLE,
         roles.firewall.ROLE,
+        roles.support_path.ROLE,
         roles.cache.ROLE,
         roles.mail.ROLE,
         roles.mail_client.ROLE,
@@ -41,7 +43,12 @@ KINDS: dict[Kind, tuple[str, ...]] = {
     Kind.UNMANAGED: (),
 }
 
-SERVICES: dict[str, str] = {"packages": "cache", "mail": "mail", "mail client": "mail_client"}
+SERVICES: dict[str, str] = {
+    "packages": "cache",
+    "support path": "support_path",
+    "mail": "mail",
+    "mail client": "mail_client",
+}
 """The role that offers a service of the commune, or uses it; which machine has it is the inventory's to say."""
 
 USED_AT_DESKS = ("mail client",)

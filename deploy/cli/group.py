@@ -14,6 +14,7 @@ VERBS = {
     "check": "deploy.cli.inventory:check",
     "secrets": "deploy.cli.secrets:secrets",
     "dns": "deploy.cli.dns:dns",
+    "support-path": "deploy.cli.support_path:support_path",
     "trust": "deploy.cli.machines:trust",
     "adopt": "deploy.cli.machines:adopt",
     "plan": "deploy.cli.runs:plan",

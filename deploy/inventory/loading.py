@@ -17,13 +17,14 @@ from deploy.inventory.addresses import (
 from deploy.inventory.mail_rules import check_mail_domain
 from deploy.inventory.meeting_rules import check_meeting_links
 from deploy.inventory.merge import BadOptions, Layer, check_layer, role_options
-from deploy.inventory.models import AddressesFile, CommuneFile, ProvinceFile, ZoneWritten
+from deploy.inventory.models import AddressesFile, CommuneFile, ProvinceFile, UpstreamWritten, ZoneWritten
 from deploy.inventory.people_rules import check_support_login
 from deploy.inventory.problems import BadInventory, Problem, allowed
 from deploy.inventory.role import Catalog, Kind, Options, Purpose, Role
 from deploy.inventory.rules import Draft, check_commune, check_province, check_together
 from deploy.inventory.sentences import Place, fit
 from deploy.inventory.signing import NOTHING_HANDED, Handed, read_handed
+from deploy.inventory.support_path import check_support_path
 from deploy.inventory.yaml_source import Source, read
 from deploy.inventory.zones import purpose_of
 
@@ -102,6 +103,8 @@ def load(folder: Path, catalog: Catalog) -> Inventory:
         reading.problems += [each for one in drafts for each in check_support_login(one, province[0].support.user)]
         service = province[0].upstream.meeting
         reading.problems += [each for one in drafts for each in check_meeting_links(one, service)]
+        tunnel = province[0].upstream.support_path
+        reading.problems += [each for one in drafts for each in check_support_path(one, tunnel)]
     inventory = reading.finish(province)
     if inventory is None or reading.problems:
         raise BadInventory(reading.problems)
@@ -206,12 +209,13 @@ class _Reading:
         self.problems += check_layer(at_commune, self.catalog)
         here: dict[str, Options] = {} if written.options else shared
         options: dict[str, dict[str, Options]] = {}
+        upstream = province[0].upstream if province else UpstreamWritten()
         for name, machine in written.machines.items():
             layers = _layers(*province, written, draft.source, name) if province else (at_commune,)
             if machine.options:
-                self.problems += _machine_layer(layers[-1], name, written, self.catalog)
+                self.problems += _machine_layer(layers[-1], name, written, upstream, self.catalog)
             known: dict[str, Options] = {} if machine.options else here
-            roles = self.catalog.of(machine.kind, written.offered_by(name))
+            roles = self.catalog.of(machine.kind, written.offered_by(name, upstream))
             options[name] = self._machine_options(roles, layers, known)
         return options
 
@@ -242,10 +246,12 @@ def _layers(
     )
 
 
-def _machine_layer(layer: Layer, name: str, written: CommuneFile, catalog: Catalog) -> Iterator[Problem]:
+def _machine_layer(
+    layer: Layer, name: str, written: CommuneFile, upstream: UpstreamWritten, catalog: Catalog
+) -> Iterator[Problem]:
     yield from check_layer(layer, catalog)
     kind = written.machines[name].kind
-    its_own = catalog.names(kind, written.offered_by(name))
+    its_own = catalog.names(kind, written.offered_by(name, upstream))
     for role in layer.options:
         if role in catalog.roles and role not in its_own:
             message = f"machine {name} ({kind}) has no role {role}{allowed(role, its_own)}"

@@ -6,6 +6,8 @@ What needs more than one field to judge stands in `rules.py`.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from datetime import date
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
@@ -28,6 +30,8 @@ DOMAIN = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$"
 USB = r"^[0-9a-f]{4}:[0-9a-f]{4}$"
 WEB_ADDRESS = r"^https?://[!-~]+$"
 PORTS = re.compile(r"([1-9][0-9]{0,4})(?:-([1-9][0-9]{0,4}))?")
+ENDPOINT = re.compile(r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):([1-9][0-9]{0,4})")
+WIREGUARD_KEY_BYTES = 32
 CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 SIZE = re.compile(r"([1-9][0-9]{0,6})(MiB|GiB)")
 MEBIBYTES = {"MiB": 1, "GiB": 1024}
@@ -110,6 +114,28 @@ def _ports(written: object) -> object:
     return text
 
 
+def _endpoint(written: object) -> object:
+    text = _text(written)
+    found = ENDPOINT.fullmatch(text)
+    if not found or int(found[3]) > 65535:
+        raise ValueError(f"'{written}' is no host with a port like hotro.gialai.gov.vn:51820")
+    return text
+
+
+def _wireguard_key(written: object) -> object:
+    text = _text(written)
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != WIREGUARD_KEY_BYTES:
+        message = (
+            f"'{written}' is no public key of WireGuard; allowed: 32 bytes in base64, as `wg pubkey` prints them"
+        )
+        raise ValueError(message)
+    return text
+
+
 def _clock(written: object) -> object:
     text = _text(written)
     if not CLOCK.fullmatch(text):
@@ -174,6 +200,10 @@ Ports = Annotated[
     ),
 ]
 """As written: `3478` or `10000-20000`."""
+Endpoint = Annotated[str, BeforeValidator(_endpoint), _json("host:port", pattern=f"^{ENDPOINT.pattern}$")]
+WireGuardKey = Annotated[
+    str, BeforeValidator(_wireguard_key), _json("32 bytes in base64", pattern="^[A-Za-z0-9+/]{43}=$")
+]
 Clock = Annotated[str, BeforeValidator(_clock), _json("time of day", pattern=f"^{CLOCK.pattern}$")]
 Day = Annotated[str, BeforeValidator(_day), _json("day, year first", format="date")]
 Sha256 = Annotated[str, BeforeValidator(_sha256), _json("SHA-256, hexadecimal, with or without colons")]
@@ -310,6 +340,16 @@ class MeetingServiceWritten(Written):
     )
 
 
+class SupportPathWritten(Written):
+    """The province's end of the tunnels (WireGuard) by which its engineers come in."""
+
+    endpoint: Endpoint = Field(description="Where it is met, host:port over UDP: hotro.gialai.gov.vn:51820.")
+    public_key: WireGuardKey = Field(description="Its public key, as `wg pubkey` prints it.")
+    prefixes: tuple[Network, ...] = Field(
+        min_length=1, description="Networks behind it that engineers come from. They reach what support may reach."
+    )
+
+
 class UpstreamWritten(Written):
     """What the province offers to every commune."""
 
@@ -335,6 +375,11 @@ class UpstreamWritten(Written):
     )
     meeting: MeetingServiceWritten | None = Field(
         None, description="The province's service for meetings by video. Default: none."
+    )
+    support_path: SupportPathWritten | None = Field(
+        None,
+        description="A tunnel from each gateway to the province, so that engineers get in where the commune has no "
+        "public address. Default: none.",
     )
 
 
@@ -581,14 +626,16 @@ class CommuneFile(Written):
     meetings: tuple[MeetingWritten, ...] = Field((), description="Meetings by video, for the rooms' lobbies.")
     options: OptionsByRole = Field({}, description="Options of roles, for every machine of this commune.")
 
-    def offered_by(self, machine: str) -> frozenset[str]:
-        """The services that a machine offers, by their names in `services`; and mail at the desks."""
+    def offered_by(self, machine: str, upstream: UpstreamWritten) -> frozenset[str]:
+        """The services that a machine offers, by their names in `services`; mail at the desks, and the support path
+        at the gateway where the province has one."""
         named = self.services.packages.server
         kind = self.machines[machine].kind
         mail = self.services.mail
         offers = {
             "packages": machine == named if named else kind is Kind.GATEWAY,
             "mail": mail is not None and mail.mode == "local" and mail.server == machine,
+            "support path": upstream.support_path is not None and kind is Kind.GATEWAY,
             "mail client": mail is not None and kind in {Kind.OFFICE, Kind.COUNTER},
         }
         return frozenset(service for service, offered in offers.items() if offered)

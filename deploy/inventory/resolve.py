@@ -11,7 +11,7 @@ from deploy.inventory.loading import Commune, Inventory
 from deploy.inventory.mail import mail_of
 from deploy.inventory.mail_dns import public_address
 from deploy.inventory.meeting_rules import meeting_service_of, meetings_of
-from deploy.inventory.models import CommuneFile, MachineWritten, ProvinceFile, UplinkWritten
+from deploy.inventory.models import CommuneFile, MachineWritten, ProvinceFile, UplinkWritten, UpstreamWritten
 from deploy.inventory.portal_rules import portals_of
 from deploy.inventory.role import Catalog, Kind, Options, Purpose
 from deploy.inventory.rules import TRUNK
@@ -26,6 +26,7 @@ from deploy.inventory.site import (
     Support,
     Upstream,
 )
+from deploy.inventory.support_path import support_path_of
 from deploy.inventory.zones import purpose_of
 
 LEVEL_2 = {
@@ -73,7 +74,9 @@ def resolve(inventory: Inventory, slug: str) -> Resolved:
         prefix=written.commune.prefix,
         zones=zones,
         uplinks=tuple(_uplink(uplink) for uplink in written.uplinks),
-        machines=_machines(commune, zones, f"{slug}.{province.province.domain}", inventory.catalog),
+        machines=_machines(
+            commune, zones, f"{slug}.{province.province.domain}", province.upstream, inventory.catalog
+        ),
         people=tuple(
             SitePerson(
                 name=person.name,
@@ -94,6 +97,7 @@ def resolve(inventory: Inventory, slug: str) -> Resolved:
             time_servers=province.upstream.time_servers,
             portals=portals_of(province.upstream.portals),
             meeting=meeting_service_of(province.upstream.meeting),
+            support_path=support_path_of(province.upstream.support_path),
         ),
         authorities=inventory.handed.authorities,
         modules=inventory.handed.modules,
@@ -128,10 +132,10 @@ def _gateway(written: CommuneFile) -> tuple[str, MachineWritten]:
 
 
 def _machines(
-    commune: Commune, zones: tuple[SiteZone, ...], domain: str, catalog: Catalog
+    commune: Commune, zones: tuple[SiteZone, ...], domain: str, upstream: UpstreamWritten, catalog: Catalog
 ) -> tuple[SiteMachine, ...]:
     roles = {
-        name: catalog.names(machine.kind, commune.file.offered_by(name))
+        name: catalog.names(machine.kind, commune.file.offered_by(name, upstream))
         for name, machine in commune.file.machines.items()
     }
     ports = {names: _ports(names, zones, catalog) for names in set(roles.values())}

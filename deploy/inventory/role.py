@@ -94,10 +94,11 @@ class Secret:
     """Characters of a generated value."""
     generated: bool = True
     """False: it comes from outside (a provider's password) and has to be set by a person."""
-    form: Literal["password", "authority", "anchor", "certificate", "dkim"] = "password"
+    form: Literal["password", "authority", "anchor", "certificate", "dkim", "wireguard"] = "password"
     """What is made up: `password` is characters. The others are PEM: `authority` a key and its own certificate (the
     commune has one, `AUTHORITY`), `anchor` that certificate alone, `certificate` a key, a certificate by the
-    authority for `names`, and the authority's, `dkim` an RSA key."""
+    authority for `names`, and the authority's, `dkim` an RSA key. `wireguard` is a
+    private key as `wg genkey` makes it."""
     names: tuple[str, ...] = ()
     """Of a certificate: host names, the first one its subject. Of authority and anchor: the domains it is for."""
     ordered: bool = True

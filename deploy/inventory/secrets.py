@@ -197,6 +197,10 @@ def generate(secret: Secret, value_of: Callable[[str], str] = no_authority) -> s
     """A random value of the secret's form; `value_of` gives that of another one, by its key."""
     if secret.form == "password":
         return "".join(secrets.choice(ALPHABET) for _ in range(secret.length))
+    if secret.form == "wireguard":
+        from deploy.inventory.wireguard import make_key  # noqa: PLC0415 slow to import, and few runs make any
+
+        return make_key()
     from deploy.inventory import certificates  # noqa: PLC0415 slow to import, and few runs make any
 
     if secret.form == "authority":

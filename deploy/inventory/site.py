@@ -26,6 +26,8 @@ MAIL_SIEVE = "mail filters"
 """Purpose of the port where people's programs keep their rules (ManageSieve)."""
 WEBMAIL = "webmail"
 """Purpose of the port where the mail machine speaks HTTPS: webmail, autoconfiguration, MTA-STS."""
+SUPPORT_INTERFACE = "support0"
+"""The gateway's end of the tunnel to the province."""
 LAPTOP_CACHE_PORT = 13142
 """Where the laptop's package cache appears on a machine's loopback while a run is on."""
 
@@ -282,6 +284,17 @@ class SiteMeeting(Frozen):
     """Names of the rooms that it is for."""
 
 
+class SupportPath(Frozen):
+    """The province's end of the tunnels by which its engineers come in."""
+
+    endpoint: str
+    """`host:port`, UDP."""
+    public_key: str
+    """32 bytes in base64."""
+    prefixes: tuple[IPv4Network, ...]
+    """Where engineers come from; none of them overlaps another."""
+
+
 class Upstream(Frozen):
     """What the province offers every commune."""
 
@@ -293,6 +306,7 @@ class Upstream(Frozen):
     portals: tuple[SitePortal, ...] = ()
     """The province's web services, in the order of the start page."""
     meeting: SiteMeetingService | None = None
+    support_path: SupportPath | None = None
 
 
 class SiteAuthority(Frozen):

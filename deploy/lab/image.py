@@ -41,6 +41,8 @@ _TINH = (
     "sasl2-bin",
     "tcpdump",
     "unbound",
+    "wireguard-go",
+    "wireguard-tools",
 )
 
 PYTHON_PACKAGES = "/usr/lib/lienxa-lab/python"
@@ -108,6 +110,24 @@ def tinh_image(listener: Listener = lambda machine, message: None) -> str:
     return _image(made, listener)
 
 
+def archive_with(
+    name: str,
+    release: str,
+    packages: Sequence[str],
+    finish: str,
+    listener: Listener = lambda machine, message: None,
+) -> Path:
+    """A system of Debian `release` with these packages as a compressed tar, for who makes no container of it.
+
+    `finish` is a last script, `$1` its root.
+    """
+    recipe = _recipe(f"{name}-{release}", release, (*_INSTALLED, *packages))
+    with locked(f"image-{recipe.name}"):
+        archive = _archive(replace(recipe, finish=_FINISH + finish), listener)
+        _forget_unused(recipe.name)
+    return archive
+
+
 def _recipe(name: str, release: str, packages: tuple[str, ...]) -> Recipe:
     if release not in SUITES:
         raise LabError(f"Debian {release} is unknown to the lab; it has {' and '.join(SUITES)}")
@@ -152,18 +172,24 @@ def _sources(suite: str) -> tuple[str, ...]:
 
 
 def _image(recipe: Recipe, listener: Listener) -> str:
-    folder = cache_dir() / "images"
-    folder.mkdir(exist_ok=True)
-    archive = folder / f"{recipe.name}-{recipe.key}-{datetime.now(UTC):%Y%m}.tar.zst"
     with locked(f"image-{recipe.name}"):
-        if not archive.exists():
-            archive = _make_or_fall_back(recipe, archive, listener)
-        archive.touch()
+        archive = _archive(recipe, listener)
         image = _name_of_image(recipe.name, archive)
         if run(["podman", "image", "exists", image], root=True, check=False).returncode != 0:
             _import(archive, image)
         _forget_unused(recipe.name)
     return image
+
+
+def _archive(recipe: Recipe, listener: Listener) -> Path:
+    """This month's archive of the recipe, made now if there is none. Its lock is held."""
+    folder = cache_dir() / "images"
+    folder.mkdir(exist_ok=True)
+    archive = folder / f"{recipe.name}-{recipe.key}-{datetime.now(UTC):%Y%m}.tar.zst"
+    if not archive.exists():
+        archive = _make_or_fall_back(recipe, archive, listener)
+    archive.touch()
+    return archive
 
 
 def _make_or_fall_back(recipe: Recipe, archive: Path, listener: Listener) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from deploy.inventory.authorities import authority_of
 from deploy.inventory.certificates import anchor_of, make_authority, make_certificate, make_dkim_key
 from deploy.inventory.site import Site
+from deploy.inventory.wireguard import make_key, public_key
 from deploy.lab.laptop import run, state_dir, write_private
 from deploy.lab.province.issuing import make_authorities
 from deploy.lab.rehearsal import LabFacts
@@ -27,6 +28,7 @@ def facts(site: Site) -> LabFacts:
         support_key=public,
         trust_anchors=(root_ds(slug),),
         authorities=tuple(authority_of(pem) for _, pem in sorted(anchors.items())),
+        support_path_key=public_key(support_path_key(slug)) if site.upstream.support_path else "",
     )
 
 
@@ -50,6 +52,14 @@ def root_key(slug: str) -> Path:
     if not key.exists():
         write_private(key, run(["openssl", "genpkey", "-algorithm", "ed25519"]).stdout)
     return key
+
+
+def support_path_key(slug: str) -> str:
+    """The private key of the province's end of the support path."""
+    key = state_dir(slug) / "support-path.key"
+    if not key.exists():
+        write_private(key, make_key())
+    return key.read_text()
 
 
 def world_dkim_key(slug: str) -> Path:

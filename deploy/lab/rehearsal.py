@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from deploy.inventory.role import Kind
-from deploy.inventory.site import Site, SiteAuthority, SiteMachine, SiteUplink, Support, Upstream
+from deploy.inventory.site import Site, SiteAuthority, SiteMachine, SiteUplink, Support, SupportPath, Upstream
 
 TINH = "tinh"
 """The machine that stands for the province."""
@@ -20,6 +20,8 @@ TRANSFERS = 8711
 """INTERNET's TCP port where large transfers end, which fill a line on purpose."""
 ROOT_SERVER = IPv4Address("198.51.100.53")
 """The signed root of the lab's name space."""
+SUPPORT_PATH_PORT = 51820
+"""UDP port of tinh's end of the support path."""
 UPSTREAM_NAME = "www.example.vn"
 BOGUS_NAME = "www.bogus.example.vn"
 """A name whose DNSSEC chain is broken: a validating resolver must not give its address."""
@@ -35,6 +37,8 @@ class LabFacts:
     """DS records of the lab's root."""
     authorities: tuple[SiteAuthority, ...] = ()
     """Of the province that tinh stands for."""
+    support_path_key: str = ""
+    """Public key of tinh's end of the support path."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ def rehearse(site: Site, facts: LabFacts = LabFacts()) -> Site:
                 trust_anchors=facts.trust_anchors,
                 portals=site.upstream.portals,
                 meeting=site.upstream.meeting,
+                support_path=_to_tinh(site.upstream.support_path, facts),
             ),
             "authorities": (*site.authorities, *facts.authorities),
         }
@@ -132,6 +137,14 @@ def stable_mac(slug: str, machine: str, interface: str) -> str:
 def _leased(uplink: SiteUplink, address: IPv4Address) -> SiteUplink:
     leased = {"method": "dhcp", "address": None, "gateway": None, "user": None, "public": address}
     return uplink.model_copy(update=leased)
+
+
+def _to_tinh(path: SupportPath | None, facts: LabFacts) -> SupportPath | None:
+    """The province's end of the support path stands on tinh."""
+    if path is None:
+        return None
+    here = {"endpoint": f"{tinh_address(0)}:{SUPPORT_PATH_PORT}"}
+    return path.model_copy(update=here | ({"public_key": facts.support_path_key} if facts.support_path_key else {}))
 
 
 def _with_mac(site: Site, machine: SiteMachine) -> SiteMachine:

@@ -1,7 +1,8 @@
 """`tinh`, the province's stand-in: what is written on it so that it routes, leases, resolves and tells the time.
 
 It is the province's portal and authority too: see `portal_world`. Where the commune has mail of its own it is the
-outside world of mail: see `mail_world`.
+outside world of mail: see `mail_world`; where the province has a support path, its end: see
+`support_path_world`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from deploy.lab.rehearsal import (
     tinh_address,
     uplink_network,
 )
+from deploy.lab.support_path_world import support_path_files
 
 _NOBODYS_DS = f"12345 15 2 {'0' * 64}"
 """Vouches for no key: what is below it cannot be validated."""
@@ -49,6 +51,7 @@ def tinh_files(site: Site) -> tuple[File, ...]:
         File("/var/lib/lienxa-lab/first-boot.d/tinh", (ours / "tinh-first-boot").read_text(), 0o755),
         *portal_files(site),
         *mail_files(site),
+        *support_path_files(site),
     )
 
 

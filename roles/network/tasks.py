@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploy.inventory.site import SUPPORT_INTERFACE
 from deploy.runner.context import Context
 from deploy.runner.operations import absent, directory, no_others, packages, place, retire_units, unit
 from deploy.runner.operations.checkers import CHECK_JSON, CHECK_PYTHON, CHECK_SHELL
@@ -200,6 +201,7 @@ def _helpers(ctx: Context[Options]) -> dict[str, object]:
         "reserved": wiring.reserved,
         "reverse": wiring.reverse,
         "reverse_zones": wiring.reverse_zones,
+        "support_interface": SUPPORT_INTERFACE,
         "support_ports": wiring.support_ports,
         "ways": failover.ways(ctx.site),
     }
