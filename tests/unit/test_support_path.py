@@ -19,6 +19,9 @@ from deploy.inventory.resolve import resolve
 from deploy.inventory.role import Secret
 from deploy.inventory.secrets import generate
 from deploy.inventory.wireguard import make_key, public_key
+from deploy.lab.keys import facts
+from deploy.lab.rehearsal import rehearse
+from deploy.lab.support_path_world import support_path_files
 from deploy.site import CATALOG
 
 INVENTORIES = Path(__file__).parents[2] / "inventories"
@@ -82,3 +85,17 @@ def test_every_key_is_one_of_its_own() -> None:
     keys = {make_key(), generate(Secret("key", "", form="wireguard")), generate(Secret("key", "", form="wireguard"))}
     assert len(keys) == len({public_key(key) for key in keys}) == 3
     assert {len(base64.b64decode(key)) for key in keys} == {32}
+
+
+def test_in_a_lab_tinh_is_the_other_end(inventories: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    site = resolve(load(inventories, CATALOG), "xa-mau").site
+    rehearsed = rehearse(site, facts(site))
+    path = rehearsed.upstream.support_path
+    assert path is not None
+    assert path.endpoint == "100.64.0.1:51820"
+    (end, _) = support_path_files(rehearsed)
+    private = next(line for line in end.content.splitlines() if line.startswith("PrivateKey")).split()[-1]
+    assert public_key(private) == path.public_key
+    printed = said("support-path", "xa-mau", "--lab", "--inventories", str(inventories))
+    assert printed.split("[Peer]")[1].strip() == end.content.split("[Peer]")[1].strip()
