@@ -24,6 +24,7 @@ from deploy.inventory.role import Catalog, Kind, Options, Purpose, Role
 from deploy.inventory.rules import Draft, check_commune, check_province, check_together
 from deploy.inventory.sentences import Place, fit
 from deploy.inventory.signing import NOTHING_HANDED, Handed, read_handed
+from deploy.inventory.sip_rules import check_sip
 from deploy.inventory.support_path import check_support_path
 from deploy.inventory.yaml_source import Source, read
 from deploy.inventory.zones import purpose_of
@@ -105,6 +106,7 @@ def load(folder: Path, catalog: Catalog) -> Inventory:
         reading.problems += [each for one in drafts for each in check_meeting_links(one, service)]
         tunnel = province[0].upstream.support_path
         reading.problems += [each for one in drafts for each in check_support_path(one, tunnel)]
+        reading.problems += check_sip(drafts, province[1])
     inventory = reading.finish(province)
     if inventory is None or reading.problems:
         raise BadInventory(reading.problems)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, get_args
 
@@ -11,7 +11,7 @@ from deploy.inventory.problems import Problem, allowed
 from deploy.inventory.role import Kind
 from deploy.inventory.site import PortRange, SiteMeeting, SiteMeetingService
 from deploy.inventory.urls import origin_of
-from deploy.inventory.yaml_source import Source
+from deploy.inventory.yaml_source import Source, Steps
 
 if TYPE_CHECKING:
     from deploy.inventory.rules import Draft
@@ -24,8 +24,8 @@ def meeting_service_of(written: MeetingServiceWritten | None) -> SiteMeetingServ
     """The province's service for meetings, its ports in order; None where it has none."""
     if written is None:
         return None
-    media = sorted(map(_range, written.media), key=lambda ports: ports.first)
-    return SiteMeetingService(title=written.title, url=written.url, media=tuple(media), echo=written.echo)
+    media = media_of(written.media)
+    return SiteMeetingService(title=written.title, url=written.url, media=media, echo=written.echo)
 
 
 def meetings_of(written: CommuneFile, service: MeetingServiceWritten | None) -> tuple[SiteMeeting, ...]:
@@ -48,17 +48,29 @@ def meetings_of(written: CommuneFile, service: MeetingServiceWritten | None) -> 
 
 
 def check_meeting_service(written: MeetingServiceWritten | None, source: Source) -> Iterator[Problem]:
-    """What is wrong within it: nftables takes no set in which ranges overlap; only its own pages may see and hear."""
-    if written and written.echo and origin_of(written.echo) != origin_of(written.url):
+    """What is wrong within it: only its own pages may see and hear."""
+    if written is None:
+        return
+    if written.echo and origin_of(written.echo) != origin_of(written.url):
         message = (
             f"upstream.meeting.echo: '{written.echo}' is not at {origin_of(written.url)}, the service for meetings"
         )
         yield source.problem((*SERVICE, "echo"), message)
-    ranges = [(_range(text), number) for number, text in enumerate(written.media)] if written else []
+    yield from check_media(written.media, (*SERVICE, "media"), source)
+
+
+def media_of(written: Iterable[str]) -> tuple[PortRange, ...]:
+    """Ports of a service, sorted."""
+    return tuple(sorted(map(_range, written), key=lambda ports: ports.first))
+
+
+def check_media(written: Sequence[str], at: Steps, source: Source) -> Iterator[Problem]:
+    """What is wrong with a service's ports: one that stands there twice is a slip of the hand."""
+    ranges = [(_range(text), number) for number, text in enumerate(written)]
     for (before, _), (ports, number) in pairwise(sorted(ranges, key=lambda one: (one[0].first, one[1]))):
         if ports.first <= before.last:
-            message = f"upstream.meeting.media: {ports} overlaps {before}; write each port once"
-            yield source.problem((*SERVICE, "media", number), message)
+            message = f"{'.'.join(map(str, at))}: {ports} overlaps {before}; write each port once"
+            yield source.problem((*at, number), message)
 
 
 def check_meetings(draft: Draft) -> Iterator[Problem]:

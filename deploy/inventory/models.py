@@ -26,6 +26,7 @@ LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 INTERFACE = r"^[a-z][a-z0-9_-]{0,9}$"
 LOGIN = r"^[a-z][a-z0-9._-]{0,31}$"
 LOCAL_PART = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
+SIP_ACCOUNT = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
 DOMAIN = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$"
 USB = r"^[0-9a-f]{4}:[0-9a-f]{4}$"
 WEB_ADDRESS = r"^https?://[!-~]+$"
@@ -350,6 +351,36 @@ class SupportPathWritten(Written):
     )
 
 
+class SipServiceWritten(Written):
+    """The province's room systems by SIP: where the communes' rooms register, and are called."""
+
+    title: str = Field(
+        min_length=1, description="What it is called, in Vietnamese: Hội nghị truyền hình tỉnh Gia Lai."
+    )
+    registrar: Host = Field(
+        description="Host name where rooms register; their accounts are at it: sip.gialai.gov.vn. With tls its "
+        "certificate must be for this name."
+    )
+    transport: Literal["tls", "tcp", "udp"] = Field(
+        "tls",
+        description="How rooms speak to it. Over tcp and udp everybody on the way reads who calls whom, and the "
+        "keys of what is said.",
+    )
+    port: StrictInt | None = Field(
+        None, ge=1, le=65535, description="Its port. Default: 5061 for tls, else 5060; or what DNS says (SRV)."
+    )
+    media: tuple[Ports, ...] = Field(
+        min_length=1,
+        description="Its UDP ports for sound and picture (RTP), as its operator names them: 30000-31999. On the "
+        "communes' lines they go before everything else.",
+    )
+    srtp: Literal["mandatory", "off"] = Field(
+        "mandatory",
+        description="Whether sound and picture are encrypted (SRTP). mandatory: a call without is refused, whoever "
+        "calls.",
+    )
+
+
 class UpstreamWritten(Written):
     """What the province offers to every commune."""
 
@@ -381,6 +412,7 @@ class UpstreamWritten(Written):
         description="A tunnel from each gateway to the province, so that engineers get in where the commune has no "
         "public address. Default: none.",
     )
+    sip: SipServiceWritten | None = Field(None, description="The province's room systems by SIP. Default: none.")
 
 
 class ProvinceFile(Written):
@@ -481,6 +513,12 @@ class MachineWritten(Written):
         None,
         pattern=r"^[A-Za-z0-9._-]+(:[0-9]{1,5})?$",
         description="Where it is reached by SSH from outside: host or host:port. Default: by its address.",
+    )
+    sip: str | None = Field(
+        None,
+        pattern=SIP_ACCOUNT,
+        description="A room's account at `upstream.sip`; its password is the secret video_client.sip_<account>, "
+        "given by the province. Default: nobody calls the room by SIP.",
     )
     options: OptionsByRole = Field({}, description="Options of roles, for this machine.")
 

@@ -15,6 +15,7 @@ from deploy.inventory.models import CommuneFile, MachineWritten, ProvinceFile, U
 from deploy.inventory.portal_rules import portals_of
 from deploy.inventory.role import Catalog, Kind, Options, Purpose
 from deploy.inventory.rules import TRUNK
+from deploy.inventory.sip_rules import sip_in_clear, sip_service_of
 from deploy.inventory.site import (
     CommuneId,
     Site,
@@ -98,6 +99,7 @@ def resolve(inventory: Inventory, slug: str) -> Resolved:
             portals=portals_of(province.upstream.portals),
             meeting=meeting_service_of(province.upstream.meeting),
             support_path=support_path_of(province.upstream.support_path),
+            sip=sip_service_of(province.upstream.sip),
         ),
         authorities=inventory.handed.authorities,
         modules=inventory.handed.modules,
@@ -152,6 +154,7 @@ def _machines(
             mac=machine.mac,
             fqdn=f"{name}.{domain}",
             what=machine.what,
+            sip=machine.sip,
             debian=str(machine.debian) if machine.debian else None,
             roles=roles[name],
             ports=ports[roles[name]],
@@ -219,6 +222,8 @@ def _notes(written: CommuneFile, province: ProvinceFile, zones: tuple[SiteZone, 
         notes.append("no uplink says by which address the world reaches it (public): no mail comes from outside")
     if mail is not None and mail.mode == "province" and province.upstream.mail is None:
         notes.append("services.mail is the province's, but province.yaml does not say where (upstream.mail)")
+    if province.upstream.sip and (said := sip_in_clear(province.upstream.sip)):
+        notes.append(said)
     if written.meetings and province.upstream.meeting is None:
         notes.append("meetings stand here, but province.yaml names no service for them (upstream.meeting)")
     unknown = [name for name, machine in written.machines.items() if machine.mac is None and _wants_mac(machine)]

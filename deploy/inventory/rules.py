@@ -8,13 +8,14 @@ from ipaddress import IPv4Interface, IPv4Network, IPv6Network
 from typing import Any, TypeVar
 
 from deploy.inventory.mail_rules import check_mail
-from deploy.inventory.meeting_rules import check_meeting_service, check_meetings
+from deploy.inventory.meeting_rules import check_media, check_meeting_service, check_meetings
 from deploy.inventory.models import CommuneFile, MachineWritten, ProvinceFile, UplinkWritten
 from deploy.inventory.people_rules import check_people
 from deploy.inventory.portal_rules import check_portals
 from deploy.inventory.problems import Problem, allowed
 from deploy.inventory.role import Kind, Purpose
 from deploy.inventory.sentences import Place
+from deploy.inventory.sip_rules import MEDIA as SIP_MEDIA
 from deploy.inventory.yaml_source import Source, Steps
 
 UPLINK, TRUNK = "uplink", "trunk"
@@ -74,6 +75,8 @@ def check_province(province: ProvinceFile, source: Source) -> Iterator[Problem]:
             yield source.problem(("support", "keys", number), message)
     yield from check_portals(province.upstream.portals, source)
     yield from check_meeting_service(province.upstream.meeting, source)
+    if province.upstream.sip is not None:
+        yield from check_media(province.upstream.sip.media, SIP_MEDIA, source)
 
 
 def check_together(reserved: Iterable[IPv4Network], drafts: Iterable[Draft]) -> Iterator[Problem]:
@@ -199,6 +202,7 @@ MISPLACED = {
     "address": "is not for a gateway: it has the first address of every zone",
     "debian": "is not for kind unmanaged: lienxa does not log in to it",
     "ssh": "is not for kind unmanaged: lienxa does not log in to it",
+    "sip": "is only for a room: it rings in the lobby",
 }
 
 
@@ -210,6 +214,7 @@ def _misplaced(machine: MachineWritten) -> Iterator[str]:
         "address": machine.address is not None and gateway,
         "debian": machine.debian is not None and unmanaged,
         "ssh": machine.ssh is not None and unmanaged,
+        "sip": machine.sip is not None and machine.kind is not Kind.ROOM,
     }
     return (field for field, is_wrong in wrong.items() if is_wrong)
 

@@ -103,6 +103,8 @@ class SiteMachine(Frozen):
     fqdn: str
     what: str | None = None
     """What an unmanaged machine is: `printer`, `windows`, …"""
+    sip: str | None = None
+    """A room's account at the province's room systems, `Upstream.sip`."""
     debian: str | None = None
     """Where the inventory says which: `12` or `13`. None: as it was installed; in a lab what `lab up` is told."""
     roles: tuple[str, ...] = ()
@@ -267,6 +269,26 @@ class SiteMeetingService(Frozen):
     """The page of its echo room."""
 
 
+class SiteSipService(Frozen):
+    """The province's room systems by SIP (RFC 3261)."""
+
+    title: str
+    """In Vietnamese, for people."""
+    registrar: str
+    """Host name; accounts are at it."""
+    transport: Literal["tls", "tcp", "udp"]
+    port: int | None = None
+    """None: what DNS says (RFC 3263), else the transport's own."""
+    media: tuple[PortRange, ...]
+    """Its UDP ports for sound and picture, sorted."""
+    srtp: Literal["mandatory", "off"]
+
+    @property
+    def location(self) -> str:
+        """As a SIP address has it after the @: `sip.gialai.gov.vn`, with the port where one is written."""
+        return f"{self.registrar}:{self.port}" if self.port else self.registrar
+
+
 class SiteMeeting(Frozen):
     """A meeting by video. It has a date, or comes again every week."""
 
@@ -307,6 +329,19 @@ class Upstream(Frozen):
     """The province's web services, in the order of the start page."""
     meeting: SiteMeetingService | None = None
     support_path: SupportPath | None = None
+    sip: SiteSipService | None = None
+
+    @property
+    def media(self) -> tuple[PortRange, ...]:
+        """UDP ports of calls at any of the province's services, sorted, none of them twice."""
+        written = [ports for service in (self.meeting, self.sip) if service for ports in service.media]
+        merged: list[PortRange] = []
+        for ports in sorted(written, key=lambda one: one.first):
+            if merged and ports.first <= merged[-1].last + 1:
+                before = merged.pop()
+                ports = PortRange(first=before.first, last=max(before.last, ports.last))
+            merged.append(ports)
+        return tuple(merged)
 
 
 class SiteAuthority(Frozen):

@@ -76,6 +76,7 @@ def rehearse(site: Site, facts: LabFacts = LabFacts()) -> Site:
                 portals=site.upstream.portals,
                 meeting=site.upstream.meeting,
                 support_path=_to_tinh(site.upstream.support_path, facts),
+                sip=site.upstream.sip,
             ),
             "authorities": (*site.authorities, *facts.authorities),
         }

@@ -73,11 +73,6 @@ def helper(uplink: SiteUplink) -> str:
     return f"in-{uplink.name}"[:_LONGEST_INTERFACE]
 
 
-def media(site: Site) -> tuple[PortRange, ...]:
-    """UDP ports of calls; () where the province has no service for them."""
-    return site.upstream.meeting.media if site.upstream.meeting else ()
-
-
 def masks(ranges: Iterable[PortRange]) -> tuple[PortMask, ...]:
     """The fewest blocks that are these ports and no others."""
     return tuple(

@@ -141,7 +141,7 @@ def _pppoe(ctx: Context[Options]) -> None:
 def _shaping(ctx: Context[Options]) -> None:
     values = {
         "lines": shaping.lines(ctx.site),
-        "masks": shaping.masks(shaping.media(ctx.site)),
+        "masks": shaping.masks(ctx.site.upstream.media),
         "call_bytes": shaping.CALL_BYTES,
         "ipv6": has_ipv6(ctx),
     }
@@ -192,7 +192,7 @@ def _helpers(ctx: Context[Options]) -> dict[str, object]:
         "outside": [wiring.device(uplink) for uplink in ctx.site.uplinks],
         "calls": shaping.CALLS,
         "lease_seconds": wiring.lease_seconds,
-        "media": shaping.media(ctx.site),
+        "media": ctx.site.upstream.media,
         "handed_on": wiring.handed_on,
         "names": wiring.names,
         "openings_between_zones": wiring.openings_between_zones,

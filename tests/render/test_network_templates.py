@@ -218,7 +218,7 @@ SHAPED = {
 
 
 def shape_values(which: Site, *, ipv6: bool = False) -> dict[str, object]:
-    masks = shaping.masks(shaping.media(which))
+    masks = shaping.masks(which.upstream.media)
     return {"lines": shaping.lines(which), "masks": masks, "call_bytes": shaping.CALL_BYTES, "ipv6": ipv6}
 
 
