@@ -14,15 +14,17 @@ from urllib.parse import urlsplit
 import pytest
 from testinfra.host import Host
 
-from deploy.inventory.site import Site, SiteMachine, SiteMeetingService
+from deploy.inventory.site import Site, SiteMachine, SiteMeetingService, SiteSipService
 from deploy.inventory.urls import HTTPS
 from deploy.runner.checking import each
 from deploy.runner.observe import knock
-from roles.video_client import lobby, tasks
+from roles.video_client import lobby, sip, tasks
 from roles.video_client.chromium import LOBBY, lobby_policies, policies
 from roles.video_client.options import Options
 
 SOUND_SECONDS = 10
+REGISTERED_SECONDS = 20
+"""A telephone that has just been started needs a few."""
 NODES = ("lienxa.microphone", "lienxa.loudspeaker")
 
 
@@ -36,6 +38,11 @@ def _echo_room(site: Site, machine: SiteMachine, options: Options) -> list[str]:
 
 def _service_with_echo(site: Site, machine: SiteMachine, options: Options) -> list[SiteMeetingService]:
     return _service(site, machine, options) if options.echo_cancellation else []
+
+
+def _sip(site: Site, machine: SiteMachine, options: Options) -> list[tuple[SiteSipService, str]]:
+    service = sip.service_of(site, machine)
+    return [(service, machine.sip)] if service and machine.sip else []
 
 
 def _service_of_a_lobby(site: Site, machine: SiteMachine, options: Options) -> list[SiteMeetingService]:
@@ -104,6 +111,28 @@ def test_room_starts_into_its_lobby(
     assert f"autologin-user={lobby.USER}" in host.file(lobby.GREETER).content_string
     assert host.user(lobby.USER).exists
     assert host.service(f"{lobby.NIGHT}.timer").is_running
+
+
+@pytest.mark.next_step(
+    "Refused: ask the province for the password of {account}, `lienxa secrets set {site.commune.slug} "
+    "video_client.sip_{account}`, apply video_client. No answer: `lienxa doctor` with --topic network. On {machine}: "
+    "`journalctl -u lienxa-sip -n 30`."
+)
+@each(_sip)
+def test_room_is_registered(host: Host, service: SiteSipService, account: str) -> None:
+    """{machine} is registered as {account} at {service.registrar}: {service.title} can call it."""
+    said = host.run("lienxa-sip status")
+    until = time.monotonic() + REGISTERED_SECONDS
+    while said.rc and time.monotonic() < until:
+        time.sleep(0.5)
+        said = host.run("lienxa-sip status")
+    assert not said.rc, f"{said.stdout or said.stderr}{_why(host)}"
+
+
+def _why(host: Host) -> str:
+    """What the telephone says itself: `Register: 401 Unauthorized`."""
+    lines = host.run(f"journalctl -u {sip.SERVICE} -n 50 -o cat").stdout.splitlines()
+    return next((line for line in reversed(lines) if "reg: sip:" in line), "")
 
 
 def _nodes(environment: dict[str, str]) -> str:

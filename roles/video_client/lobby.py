@@ -11,6 +11,7 @@ from deploy.runner.operations import absent, place, unit
 from deploy.runner.operations.accounts import account
 from deploy.runner.operations.checkers import CHECK_JSON, CHECK_SHELL
 from deploy.runner.operations.systemd import retired
+from roles.video_client import sip
 from roles.video_client.chromium import LOBBY, LOBBY_PORT, lobby_policies
 from roles.video_client.options import Options
 
@@ -31,8 +32,9 @@ PLACED = (PAGE, POLICY, *OF_THE_SESSION, SERVER_UNIT, NIGHT_UNIT, NIGHT_TIMER)
 
 
 def wanted(site: Site, machine: SiteMachine, options: Options) -> bool:
-    """Whether this machine starts into a lobby."""
-    return machine.kind is Kind.ROOM and options.lobby and site.upstream.meeting is not None
+    """Whether this machine starts into a lobby. Where a telephone is to ring there, in any case."""
+    asked = options.lobby or sip.service_of(site, machine) is not None
+    return machine.kind is Kind.ROOM and asked and site.upstream.meeting is not None
 
 
 def meetings(site: Site, machine: SiteMachine) -> tuple[SiteMeeting, ...]:
@@ -51,11 +53,13 @@ def configure(ctx: Context[Options]) -> None:
     written = json.dumps(lobby_policies(service), ensure_ascii=False, indent=2)
     place(ctx, POLICY, content=f"{written}\n", validate=CHECK_JSON)
     place(ctx, SERVER_UNIT, values={"folder": FOLDER, "port": LOBBY_PORT})
-    place(ctx, PROGRAM, mode="0755", values={"lobby": LOBBY}, validate=CHECK_SHELL)
+    bell = f"{sip.PROGRAM} bell" if sip.service_of(ctx.site, ctx.machine) else None
+    place(ctx, PROGRAM, mode="0755", values={"lobby": LOBBY, "bell": bell}, validate=CHECK_SHELL)
     place(ctx, SESSION, values={"program": PROGRAM})
     place(ctx, NIGHT_UNIT)
     place(ctx, NIGHT_TIMER)
     place(ctx, GREETER, values={"user": USER})
+    sip.configure(ctx, USER)
 
 
 def activate(ctx: Context[Options]) -> None:
@@ -64,12 +68,14 @@ def activate(ctx: Context[Options]) -> None:
         unit(SERVER, files=[SERVER_UNIT])
         unit(f"{NIGHT}.timer", files=[NIGHT_TIMER])
         unit("lightdm", files=list(OF_THE_SESSION))
+        sip.activate(ctx)
     else:
         retire()
 
 
 def retire() -> None:
     """The greeter again. The account has no password: nobody signs in to it."""
+    sip.retire()
     retired(SERVER)
     retired(f"{NIGHT}.timer")
     for path in PLACED:

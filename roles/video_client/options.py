@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, StrictBool, StrictInt
 
 from deploy.inventory.role import Options as BaseOptions
@@ -39,10 +41,16 @@ class Options(BaseOptions):
     lobby: StrictBool = Field(
         default=True,
         description="Whether a machine of kind room starts into the lobby, without anybody signing in. Off: it has a "
-        "greeter like any desk.",
+        "greeter like any desk. A room with a SIP account has its lobby in any case: there it rings.",
     )
     night: str = Field(
         default="03:00",
         pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$",
         description="When a room's lobby begins anew each night, in the machine's own time.",
+    )
+    sip_answer: Literal["ask", "auto"] = Field(
+        default="ask",
+        description="What a room with a SIP account does when it is called. ask: it rings, and somebody answers on "
+        "its screen. auto: it takes every call at once, as where the province brings its rooms together itself; then "
+        "whoever has an account at the registrar hears the room.",
     )

@@ -11,7 +11,7 @@ from deploy.runner.context import Context
 from deploy.runner.operations import absent, packages, place
 from deploy.runner.operations.authorities import authorities
 from deploy.runner.operations.checkers import CHECK_JSON, CHECK_SHELL
-from roles.video_client import lobby
+from roles.video_client import SIP_PACKAGES, lobby, sip
 from roles.video_client.chromium import policies
 from roles.video_client.options import Options
 
@@ -27,7 +27,7 @@ PLACED = (POLICY, BELIEVED, ECHO, JOIN, LAUNCHER, SESSION, SESSION_START)
 
 def install(ctx: Context[Options]) -> None:
     """Packages."""
-    packages(ctx)
+    packages(ctx, *(SIP_PACKAGES if sip.service_of(ctx.site, ctx.machine) else ()))
 
 
 def configure(ctx: Context[Options]) -> None:
