@@ -207,7 +207,7 @@ def _qemu(disk: Disk, tar: Path, console: Path, port: int, network: str, address
             "-accel",
             "tcg",
             "-icount",
-            "shift=0",
+            "shift=2",
             "-cpu",
             "max",
             "-smp",

@@ -1,6 +1,6 @@
 """Run in a container: a desk, a gateway with the rendered rules and watcher, two carriers, and who is far.
 
-A call (UDP) goes from the desk to the far side and back all the time. Then the first carrier goes dumb somewhere
+A call (UDP) goes from the desk to the far side and back all the time, the first line answers late. Then the first carrier goes dumb somewhere
 beyond its first router, so that no cable is out; later it is there again. Arguments: the gateway's address in the
 desk's zone with its length; the desk's; the gateway's interface there; the file of rules; the watcher's settings; the
 watcher. Prints JSON: for how long the call was interrupted by the one and the other, and by which lines it and new
@@ -19,21 +19,29 @@ GATEWAY, DESK, ZONE, RULES, SETTINGS, WATCHER = sys.argv[1:]
 FAR, CALL_PORT = "198.51.100.9", 3478
 LONGEST_WAIT = 60
 
-# Answers DNS as a root server does (only the header is looked at), and calls with the address that they come from.
+# Answers DNS as a root server does (only the header is looked at), by the first line as late as where large transfers
+# fill it; and calls with the address that they come from.
 FAR_SIDE = """
-import select, socket
+import select, socket, time
+LATE = 1.6
 names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 names.bind(("198.51.100.9", 53))
 call = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 call.bind(("198.51.100.9", 3478))
+held = []
 print("ready", flush=True)
 while True:
-    for channel in select.select([names, call], [], [])[0]:
+    wait = max(0, held[0][0] - time.monotonic()) if held else None
+    for channel in select.select([names, call], [], [], wait)[0]:
         data, sender = channel.recvfrom(2000)
         if channel is names:
-            channel.sendto(data[:2] + bytes([0x84, 0]) + data[4:], sender)
+            late = LATE if sender[0] == "203.0.113.10" else 0
+            held.append((time.monotonic() + late, data[:2] + bytes([0x84, 0]) + data[4:], sender))
+            held.sort()
         else:
             channel.sendto(data + sender[0].encode(), sender)
+    while held and held[0][0] <= time.monotonic():
+        names.sendto(*held.pop(0)[1:])
 """
 # Twenty packets a second by one socket for the time asked; `[when sent, by which address it came out]` of each as one
 # line of JSON, null for the address where it did not come back.
@@ -152,8 +160,9 @@ with ExitStack() as stack:
     started(stack, ["python3", WATCHER])
     until_in_use(state, "fibre")
     begun = time.time()
-    call = started(stack, in_("desk", CALL, FAR, CALL_PORT, 20 + settings["return_seconds"]))
-    time.sleep(2)
+    call = started(stack, in_("desk", CALL, FAR, CALL_PORT, 25 + settings["return_seconds"]))
+    # Longer than a line may be silent: one whose answers are late is none that is dead.
+    time.sleep(6)
     dumb = time.time()
     run("ip -n first link set away down")
     moved = until_in_use(state, "leased")
