@@ -1,10 +1,10 @@
 """Run in a container: a desk, a gateway with the rendered rules and watcher, two carriers, and who is far.
 
-A call (UDP) goes from the desk to the far side and back all the time, the first line answers late. Then the first carrier goes dumb somewhere
-beyond its first router, so that no cable is out; later it is there again. Arguments: the gateway's address in the
-desk's zone with its length; the desk's; the gateway's interface there; the file of rules; the watcher's settings; the
-watcher. Prints JSON: for how long the call was interrupted by the one and the other, and by which lines it and new
-ones went.
+A call (UDP) goes from the desk to the far side and back all the time; the first line answers late. Then the first
+carrier goes dumb somewhere beyond its first router, so that no cable is out; later it is there again. Arguments: the
+gateway's address in the desk's zone with its length; the desk's; the gateway's interface there; the file of rules;
+the watcher's settings; the watcher. Prints JSON: for how long the call was interrupted by the one and the other, and
+by which lines it and new ones went.
 """
 
 import json
