@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +82,12 @@ class OneMachine:
     def read(self, path: str) -> bytes:
         """A file of the machine's."""
         return subprocess.run([*_podman("exec"), self.name, "cat", path], check=True, capture_output=True).stdout
+
+    def not_in(self, program: str, names: Iterable[str]) -> set[str]:
+        """Those of the names that stand nowhere in a program's file."""
+        wanted = set(names)
+        found = self.sh(f"LC_ALL=C grep -a -o -w -F -f - {program} | sort -u", "\n".join(wanted))
+        return wanted - set(found.split())
 
     def take(self, kits: Kits, release: str) -> None:
         """Both parts of the kit."""
