@@ -23,7 +23,7 @@ def configure(ctx: Context[Options]) -> None:
     """Both ends of the tunnel. What may come in by it is the firewall's to say, which the role `network` writes."""
     path = ctx.site.upstream.support_path
     assert path is not None
-    place(ctx, TUNNEL, values={"path": path, "key": ctx.secrets[KEY.name]}, validate=CHECK_TUNNEL, secret=True)
+    place(ctx, TUNNEL, values={"end": path, "key": ctx.secrets[KEY.name]}, validate=CHECK_TUNNEL, secret=True)
     place(ctx, DROP_IN, template="support_path/etc/systemd/system/wg-quick@support0.service.d/lienxa.conf.j2")
 
 

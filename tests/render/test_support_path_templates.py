@@ -26,7 +26,7 @@ def with_path(which: Site) -> Site:
 
 def test_wg_quick_takes_the_tunnel(accepted: Accepted) -> None:
     ctx = context(with_path(SITES["trunk"]), "gw1", "support_path")
-    text = rendered(ctx, tasks.TUNNEL, path=PATH, key="private")
+    text = rendered(ctx, tasks.TUNNEL, end=PATH, key="private")
     assert "AllowedIPs = 10.52.252.0/24, 192.0.2.0/24" in text
     accepted(text, "support0.conf", tasks.CHECK_TUNNEL)
 
