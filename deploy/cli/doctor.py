@@ -26,7 +26,7 @@ from deploy.report.picture import Picture
 from deploy.report.summary import exit_code, summary
 from deploy.target import open_target, requests
 
-TOPICS = ("network", "mail", "signing", "portal")
+TOPICS = ("network", "mail", "signing", "portal", "meeting")
 
 
 @click.command()

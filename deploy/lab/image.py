@@ -27,17 +27,21 @@ UNUSED_SECONDS = 3 * 86400.0
 _INSTALLED = ("ca-certificates", "dbus", "openssh-server", "python3", "sudo", "systemd-sysv")
 _CLIENT = ("systemd-resolved", "systemd-timesyncd")
 _TINH = (
+    "baresip-core",
     "bind9-dnsutils",
     "chrony",
     "coturn",
     "curl",
     "dovecot-imapd",
+    "kamailio",
+    "kamailio-tls-modules",
     "knot",
     "libsasl2-modules",
     "nginx",
     "postfix",
     "python3-dkim",
     "rspamd",
+    "rtpengine-daemon",
     "sasl2-bin",
     "tcpdump",
     "unbound",

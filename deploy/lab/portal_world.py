@@ -38,6 +38,7 @@ def settings(site: Site) -> Settings:
         name=site.commune.province,
         code="".join(part[0] for part in site.commune.province_slug.split("-")).upper(),
         addresses={name: str(address) for name, address in services.items()},
+        registrar=site.upstream.sip.registrar if site.upstream.sip else "",
     )
 
 

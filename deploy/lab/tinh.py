@@ -1,8 +1,8 @@
 """`tinh`, the province's stand-in: what is written on it so that it routes, leases, resolves and tells the time.
 
 It is the province's portal and authority too: see `portal_world`. Where the commune has mail of its own it is the
-outside world of mail: see `mail_world`; where the province has a support path, its end: see
-`support_path_world`.
+outside world of mail: see `mail_world`; where the province calls rooms by SIP, who does: see `sip_world`; where it
+has a support path, its end: see `support_path_world`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from deploy.lab.rehearsal import (
     tinh_address,
     uplink_network,
 )
+from deploy.lab.sip_world import sip_addresses, sip_files, sip_records
 from deploy.lab.support_path_world import support_path_files
 
 _NOBODYS_DS = f"12345 15 2 {'0' * 64}"
@@ -51,6 +52,7 @@ def tinh_files(site: Site) -> tuple[File, ...]:
         File("/var/lib/lienxa-lab/first-boot.d/tinh", (ours / "tinh-first-boot").read_text(), 0o755),
         *portal_files(site),
         *mail_files(site),
+        *sip_files(site),
         *support_path_files(site),
     )
 
@@ -83,13 +85,13 @@ Address={gateway_address(index)}
 
 
 def _loopback(site: Site) -> str:
-    own = (INTERNET, ROOT_SERVER, *portal_addresses(), *addresses(site))
+    own = (INTERNET, ROOT_SERVER, *portal_addresses(), *addresses(site), *sip_addresses(site))
     return "[Match]\nName=lo\n\n[Network]\n" + "".join(f"Address={address}/32\n" for address in own)
 
 
 def _root_zone(site: Site) -> str:
     bogus = BOGUS_NAME.split(".", 1)[1]
-    published = (*portal_records(site), *records(site))
+    published = (*portal_records(site), *records(site), *sip_records(site))
     further = "".join(f"{one.name}. IN {one.type} {one.data}\n" for one in published)
     return f"""\
 $TTL 300

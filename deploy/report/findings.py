@@ -14,8 +14,20 @@ from deploy.report.picture import MachineRun, Picture
 Language = Literal["en", "vi"]
 
 _TOPICS: dict[Language, dict[str, str]] = {
-    "en": {"network": "network", "mail": "mail", "signing": "digital signature", "portal": "one-stop portal"},
-    "vi": {"network": "mạng", "mail": "thư điện tử", "signing": "chữ ký số", "portal": "cổng một cửa"},
+    "en": {
+        "network": "network",
+        "mail": "mail",
+        "signing": "digital signature",
+        "portal": "one-stop portal",
+        "meeting": "meetings by video",
+    },
+    "vi": {
+        "network": "mạng",
+        "mail": "thư điện tử",
+        "signing": "chữ ký số",
+        "portal": "cổng một cửa",
+        "meeting": "họp trực tuyến",
+    },
 }
 _HEALTHY: dict[Language, str] = {
     "en": "{machine}: nothing is wrong ({topics}).",

@@ -15,6 +15,8 @@ from roles.video_client.options import Options
 
 CONTROL_PORT = 8094
 """Where the telephone takes commands, on the machine's own loopback."""
+TLS_PORT = 5061
+"""Of SIP over TLS (RFC 3261, 19.1.2), where the inventory names none."""
 FOLDER = "/etc/lienxa/sip"
 CONFIG = f"{FOLDER}/config"
 ACCOUNTS = f"{FOLDER}/accounts"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 
 UPLINK = "/etc/systemd/network/10-uplink.network"
@@ -9,8 +10,11 @@ ZONE = "/etc/systemd/network/20-zone.network"
 RULES = "/etc/nftables.conf"
 SSHD = "/etc/ssh/sshd_config.d/00-lienxa.conf"
 SUDOERS = "/etc/sudoers.d/lienxa"
+TUNNEL = "/etc/wireguard/support0.conf"
+STRANGERS_KEY = base64.b64encode(bytes(range(32))).decode()
 RENEW = "systemctl restart systemd-networkd"
 RELOAD = "systemctl reload ssh"
+RENEW_TUNNEL = "systemctl restart wg-quick@support0"
 LOAD = f"nft -f {RULES}"
 
 
@@ -24,6 +28,8 @@ class Lockout:
     run: tuple[str, ...] = ()
     tells: str = ""
     """What the guard must name among the changes."""
+    by_tunnel: bool = False
+    """Whether the laptop comes by the support path, as from the province's network."""
 
 
 def uplink(address: str = "10.9.0.2/24", gateway: str | None = "10.9.0.1", more: str = "") -> str:
@@ -109,6 +115,25 @@ LOCKOUTS = (
         ),
     ),
     Lockout("packets too small for anything", run=("ip link set wan0 mtu 68",), tells="link wan0"),
+    # the support path
+    Lockout(
+        "another key in the tunnel",
+        run=(f"sed -i 's|^PrivateKey.*|PrivateKey = {STRANGERS_KEY}|' {TUNNEL}", RENEW_TUNNEL),
+        tells=TUNNEL,
+        by_tunnel=True,
+    ),
+    Lockout(
+        "the tunnel leads elsewhere",
+        run=(f"sed -i 's|^Endpoint.*|Endpoint = 10.9.0.77:51820|' {TUNNEL}", RENEW_TUNNEL),
+        tells=TUNNEL,
+        by_tunnel=True,
+    ),
+    Lockout(
+        "the tunnel is closed",
+        run=("systemctl disable --now wg-quick@support0 2>/dev/null",),
+        tells="unit wg-quick@support0.service",
+        by_tunnel=True,
+    ),
     # sshd
     _sshd("sshd at another port", "Port 2222"),
     _sshd("sshd listens to itself", "ListenAddress 127.0.0.1", "systemctl restart ssh"),

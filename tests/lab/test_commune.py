@@ -20,6 +20,8 @@ from deploy.inventory.role import TRUST_ANCHOR
 from roles.mail_client.tasks import POLICIES
 from roles.one_stop.doctor import HOSTS
 from roles.one_stop.tasks import CHROMIUM
+from roles.video_client.sip import ACCOUNTS
+from roles.video_client.tasks import POLICY as MEETING_POLICY
 
 pytestmark = pytest.mark.lab
 
@@ -69,6 +71,27 @@ ILLS = [
         "mc01", f"mv {POLICIES} {KEPT}", f"mv {KEPT} {POLICIES}", {"mc01": "mail.not_set_up"}, id="not set up"
     ),
     pytest.param(
+        "hop1",
+        f"mv {MEETING_POLICY} {KEPT}",
+        f"mv {KEPT} {MEETING_POLICY}",
+        {"hop1": "meeting.policy_missing"},
+        id="nobody may see and hear",
+    ),
+    pytest.param(
+        "hop1",
+        "systemctl stop lienxa-sip",
+        "systemctl start lienxa-sip",
+        {"hop1": "meeting.sip_down"},
+        id="a telephone that does not run",
+    ),
+    pytest.param(
+        "hop1",
+        f"cp -p {ACCOUNTS} {KEPT}; sed -i 's/auth_pass=/&khac/' {ACCOUNTS}; systemctl restart lienxa-sip",
+        f"mv {KEPT} {ACCOUNTS}; systemctl restart lienxa-sip",
+        {"hop1": "meeting.sip_refused"},
+        id="another password of the room",
+    ),
+    pytest.param(
         "mc01",
         f"cp {CHROMIUM} {KEPT}; echo '{{}}' >{CHROMIUM}",
         f"cp {KEPT} {CHROMIUM}",
@@ -94,14 +117,14 @@ ILLS = [
         "nft 'add table ip ill { chain way { type filter hook forward priority -10; tcp dport 443 reject with icmp "
         "type admin-prohibited; }; }'",
         "nft delete table ip ill",
-        {"mc01": "portal.blocked"},
+        {"mc01": "portal.blocked", "hop1": "meeting.blocked"},
         id="a firewall",
     ),
     pytest.param(
         "gw1",
         "nft 'add table ip ill { chain way { type filter hook forward priority -10; tcp dport 443 drop; }; }'",
         "nft delete table ip ill",
-        {"mc01": "portal.closed"},
+        {"mc01": "portal.closed", "hop1": "meeting.closed"},
         id="nobody answers",
     ),
     pytest.param(
@@ -216,9 +239,11 @@ def test_doctor_finds_nothing_wrong_with_what_is_healthy(province: Province) -> 
     assert [(line["machine"], line["cause"]) for line in said.of("finding")] == []
     assert (said.summary["findings"], said.summary["failed"], said.summary["machines"]) == (0, 0, 6)
     spoken = province.say("doctor", SLUG, "--lab", "--machine", "vp01", "--language", "vi").out
-    assert "vp01: không thấy gì sai (mạng, cổng một cửa, chữ ký số, thư điện tử)." in spoken
+    assert "vp01: không thấy gì sai (mạng, cổng một cửa, chữ ký số, họp trực tuyến, thư điện tử)." in spoken
     asked = province.lienxa("doctor", "--machine", "mc01", "--topic", "signing", code=1)
     assert [line["cause"] for line in asked.of("finding")] == ["signing.no_reader"]
+    asked = province.lienxa("doctor", "--machine", "hop1", "--topic", "meeting", code=1)
+    assert [line["cause"] for line in asked.of("finding")] == ["meeting.no_camera", "meeting.no_sound"]
 
 
 @pytest.mark.usefixtures("applied")

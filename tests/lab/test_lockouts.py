@@ -16,12 +16,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lockouts import LOCKOUTS, RULES, SSHD, SUDOERS, UPLINK, ZONE, Lockout, rules, uplink
+from lockouts import LOCKOUTS, RULES, SSHD, SUDOERS, TUNNEL, UPLINK, ZONE, Lockout, rules, uplink
 
 from deploy.fleet import trust
 from deploy.fleet.access import Access
@@ -32,6 +32,7 @@ from deploy.fleet.ship import Job, ship
 from deploy.fleet.updates import State, Update
 from deploy.inventory.role import Kind, Purpose
 from deploy.inventory.site import CommuneId, Site, SiteMachine, SiteUplink, SiteZone, Support
+from deploy.inventory.wireguard import make_key, public_key
 from deploy.journal import GuardEvent, RunEnded
 from deploy.lab.containers import runtime
 from deploy.lab.image import machine_image
@@ -44,11 +45,13 @@ pytestmark = pytest.mark.lab
 GUARD_SECONDS = 6.0
 BACK_SECONDS = 25.0
 """How long after its run a machine may take until the laptop can come in again."""
+LAPTOP, ENGINEERS = "10.8.0.1", "10.7.0.1"
+"""Where the laptop comes from: by the line, and by the support path."""
 MACHINES = ("13", "12", "13", "12")
 """Debian releases of the machines that the lock-outs share."""
 PIPE = """
 import os, select, socket, sys
-line = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5, source_address=("10.8.0.1", 0))
+line = socket.create_connection((sys.argv[2], int(sys.argv[3])), 5, source_address=(sys.argv[1], 0))
 while True:
     for ready in select.select([0, line], [], [])[0]:
         data = os.read(0, 65536) if ready == 0 else line.recv(65536)
@@ -100,6 +103,9 @@ class Box:
     name: str
     access: Access
     kits: Kits
+    laptop: str
+    """The laptop's namespace."""
+    image: str
 
     def sh(self, script: str) -> str:
         return _output("podman", "exec", self.name, "sh", "-ec", script)
@@ -325,19 +331,53 @@ def box(boxes: Sequence[Box], futures: dict[str, Future[Seen]]) -> Box:
 
 
 def _lock_out(lockout: Lockout, free: queue.SimpleQueue[Box]) -> Seen:
-    box = free.get()
+    free_box = free.get()
     try:
-        before = box.look()
-        begun = time.monotonic()
-        updates = box.apply(place=lockout.place, remove=lockout.remove, run=lockout.run)
-        seconds = time.monotonic() - begun
-        return Seen(updates, guard.differences(before, box.look()), box.back_after(), seconds)
+        with _by_tunnel(free_box) if lockout.by_tunnel else nullcontext(free_box) as box:
+            return _lock_out_of(box, lockout)
     finally:
-        free.put(box)
+        free.put(free_box)
+
+
+def _lock_out_of(box: Box, lockout: Lockout) -> Seen:
+    before = box.look()
+    begun = time.monotonic()
+    updates = box.apply(place=lockout.place, remove=lockout.remove, run=lockout.run)
+    seconds = time.monotonic() - begun
+    return Seen(updates, guard.differences(before, box.look()), box.back_after(), seconds)
+
+
+@contextmanager
+def _by_tunnel(box: Box) -> Iterator[Box]:
+    """The same machine as the province's engineers meet it: by WireGuard, at its own address, and by no other way."""
+    own, laptops = make_key(), make_key()
+    here = f"[Interface]\nPrivateKey = {laptops}\nListenPort = 51820\nAddress = {ENGINEERS}/32\n"
+    here += f"[Peer]\nPublicKey = {public_key(own)}\nAllowedIPs = 10.52.0.1/32\n"
+    there = f"[Interface]\nPrivateKey = {own}\n[Peer]\nPublicKey = {public_key(laptops)}\n"
+    there += f"Endpoint = 10.9.0.1:51820\nAllowedIPs = {ENGINEERS}/32\nPersistentKeepalive = 10\n"
+    end = f"{box.name}-w"
+    command = ["podman", *runtime().arguments, "run", "-d", "--privileged", "--dns", "none", *runtime().create]
+    command += ["--network", f"ns:/run/netns/{box.laptop}", "--name", end, box.image, "/bin/sleep", "infinity"]
+    _output(*command)
+    try:
+        _write(end, "/etc/wireguard/laptop0.conf", here)
+        _output("podman", "exec", end, "wg-quick", "up", "laptop0")
+        _write(box.name, TUNNEL, there)
+        box.sh("systemctl enable --now wg-quick@support0 2>/dev/null")
+        _wait(lambda: int(box.sh("wg show support0 latest-handshakes").split()[1]) > 0)
+        assert box.access.proxy_command
+        hosts = {**box.access.hosts, "gw1": "10.52.0.1"}
+        command_through = box.access.proxy_command.replace(f" {LAPTOP} ", f" {ENGINEERS} ")
+        access = dataclasses.replace(box.access, hosts=hosts, proxy_command=command_through)
+        yield dataclasses.replace(box, access=access)
+    finally:
+        box.sh(f"systemctl disable --now wg-quick@support0 2>/dev/null; rm -f {TUNNEL}")
+        _output("podman", "rm", "-f", "-t", "0", end)
 
 
 def _start(release: str, folder: Path, kits: Kits, stack: ExitStack) -> Box:
-    image = image_upon(machine_image(release), f"guarded-{release}", ["nftables", "iproute2", "procps"])
+    packages = ["nftables", "iproute2", "procps", "wireguard-go", "wireguard-tools"]
+    image = image_upon(machine_image(release), f"guarded-{release}", packages)
     name = f"lxguard-{uuid.uuid4().hex[:6]}"
     machine, laptop, zone = name, f"{name}-l", f"{name}-z"
     for space in (machine, laptop, zone):
@@ -348,7 +388,7 @@ def _start(release: str, folder: Path, kits: Kits, stack: ExitStack) -> Box:
         _output("ip", "-n", there, "address", "add", address, "dev", "eth0")
         _output("ip", "-n", there, "link", "set", "eth0", "up")
     _output("ip", "-n", laptop, "link", "set", "lo", "up")
-    _output("ip", "-n", laptop, "address", "add", "10.8.0.1/32", "dev", "lo")
+    _output("ip", "-n", laptop, "address", "add", f"{LAPTOP}/32", "dev", "lo")
     # The laptop's resolver is nobody whom these networks lead to: sudo would wait for it.
     command = ["podman", *runtime().arguments, "run", "-d", "--systemd=always", "--privileged", "--dns", "none"]
     command += runtime().create
@@ -363,10 +403,10 @@ def _start(release: str, folder: Path, kits: Kits, stack: ExitStack) -> Box:
         hosts={"gw1": "10.9.0.2", "vp01": "10.52.0.2"},
         behind=frozenset({"vp01"}),
         identity=folder / "key",
-        proxy_command=f"nsenter --net=/run/netns/{laptop} {sys.executable} {folder / 'pipe.py'} %h %p",
+        proxy_command=f"nsenter --net=/run/netns/{laptop} {sys.executable} {folder / 'pipe.py'} {LAPTOP} %h %p",
         commune="xa-mau",
     )
-    box = Box(name, access, kits)
+    box = Box(name, access, kits, laptop, image)
     _set_up(box, (folder / "key.pub").read_text())
     _sshd_in_zone(box, zone, stack)
     trust.record(access, trust.scan(access))
@@ -385,9 +425,7 @@ def _set_up(box: Box, key: str) -> None:
         "/root/key": key,
     }
     for path, text in files.items():
-        subprocess.run(
-            ["podman", "exec", "-i", box.name, "sh", "-c", f"cat >{path}"], input=text.encode(), check=True
-        )
+        _write(box.name, path, text)
     box.sh(
         # No resolver: sudo asks for the machine's own name, and would wait for one that is not there.
         ': >/etc/resolv.conf; echo "127.0.1.1 $(hostname)" >>/etc/hosts;'
@@ -440,6 +478,11 @@ def _output(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout.strip()
+
+
+def _write(container: str, path: str, text: str) -> None:
+    command = ["podman", "exec", "-i", container, "sh", "-c", f"cat >{path}"]
+    subprocess.run(command, input=text.encode(), check=True)
 
 
 def _wait(condition: Callable[[], bool], seconds: float = 40) -> None:

@@ -7,9 +7,11 @@ room's own Chromium under the role's policies, through the gateway's NAT and fir
 
 from __future__ import annotations
 
+import base64
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +19,11 @@ from typing import Any
 import pytest
 import yaml
 from province import Province, Said, province_of
+from tones import GENERATED_DEVICES, RATE, last_second, second_of, share_of
 
 from deploy import lab
+from deploy.lab.sip_world import ECHO
+from roles.video_client.lobby import USER
 
 pytestmark = pytest.mark.lab
 
@@ -30,6 +35,11 @@ LINE = {"down": "8mbit", "up": "4mbit"}
 BEGIN_SECONDS = 5.0
 MOST_LOST = 1.0
 """Percent."""
+REGISTRAR = "sip.gialai.gov.vn"
+TONE = 440
+"""In hertz."""
+PATIENCE = 60.0
+"""Seconds."""
 MOST_LATER = 150.0
 """ms by which a call's round trip may grow on a full line."""
 QUIET, FULL = "0.2", "0.3"
@@ -170,6 +180,66 @@ def test_no_media_at_all_is_said(meeting: Meeting) -> None:
     (check,) = said.of("check")
     assert (check["id"], check["status"]) == ("call.media", "failed")
     assert "https://hop.gialai.gov.vn/thu" in check["next_step"]
+
+
+@pytest.fixture
+def hall(meeting: Meeting) -> Iterator[Callable[[str], str]]:
+    """A tone in the room, through devices that PipeWire makes up. Gives the shell of the room's own account."""
+    on = meeting.province.on
+    user = on(ROOM, "id", "-u", USER).strip()
+    devices, tone = "/etc/pipewire/pipewire.conf.d/zz-generated-media.conf", "/var/tmp/tone.raw"
+
+    def as_room(script: str) -> str:
+        environment = ("env", f"XDG_RUNTIME_DIR=/run/user/{user}")
+        return on(ROOM, "runuser", "-u", USER, "--", *environment, "sh", "-c", script)
+
+    on(ROOM, "sh", "-ec", f"mkdir -p $(dirname {devices}); cat >{devices}", given=GENERATED_DEVICES)
+    on(ROOM, "sh", "-ec", f"base64 -d >{tone}", given=base64.b64encode(second_of(TONE)).decode())
+    on(ROOM, "loginctl", "enable-linger", USER)
+    try:
+        until(
+            lambda: "test.microphone" in as_room("pactl list short sources 2>&1 || :"),
+            lambda: as_room("wpctl status"),
+        )
+        as_room("pactl set-default-source test.microphone; pactl set-default-sink test.speaker")
+        play = f"pacat --playback --device=test.hall --rate={RATE} --channels=1 --format=s16le"
+        unit = ("systemd-run", "-q", "--unit=tone", f"--uid={USER}", f"--setenv=XDG_RUNTIME_DIR=/run/user/{user}")
+        on(ROOM, *unit, "sh", "-c", f"while cat {tone}; do :; done | {play}")
+        on(ROOM, "systemctl", "restart", "lienxa-sip")
+        yield as_room
+    finally:
+        on(ROOM, "sh", "-c", f"systemctl stop tone; loginctl disable-linger {USER}; rm -f {devices} {tone}")
+
+
+def test_a_room_hears_itself_by_sip(meeting: Meeting, hall: Callable[[str], str]) -> None:
+    """Registered over TLS; sound by SRTP through the gateway's NAT and firewall, to the province and back."""
+
+    def phone(words: str) -> str:
+        return hall(f"lienxa-sip {words} 2>&1 || :")
+
+    def heard() -> float:
+        record = f"timeout 3 parec --device=test.speaker.monitor --rate={RATE} --channels=1 --format=s16le"
+        return share_of(TONE, last_second(base64.b64decode(hall(f"{record} | base64 -w0")), RATE), RATE)
+
+    def log() -> str:
+        return meeting.province.on(ROOM, "journalctl", "-u", "lienxa-sip", "-n", "60", "-o", "cat")
+
+    until(lambda: phone("status").startswith("registered"), log)
+    assert heard() < 0.1
+    phone(f"call sip:{ECHO}@{REGISTRAR}")
+    try:
+        until(lambda: f"ESTABLISHED {ECHO}@" in phone("status"), log)
+        until(lambda: heard() > 0.8, lambda: (heard(), log()))
+    finally:
+        phone("hang-up")
+
+
+def until(condition: Callable[[], bool], what: Callable[[], object]) -> None:
+    """Wait for it, and fail with what there is instead."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, what()
+        time.sleep(0.5)
 
 
 def test_nothing_is_left_of_a_browser(meeting: Meeting) -> None:

@@ -6,9 +6,7 @@ its room systems; one of them does not encrypt, one has a picture. Sound goes th
 
 from __future__ import annotations
 
-import math
 import re
-import statistics
 import struct
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +18,7 @@ from typing import Literal
 import pytest
 from one_machine import SCREEN, booted, ended, image_of_desks, operations
 from test_video_container import Screen, until
+from tones import GENERATED_DEVICES, RATE, last_second, second_of, share_of
 
 from deploy.fleet.kit import Kits
 from deploy.inventory.authorities import authority_of
@@ -43,7 +42,6 @@ REGISTRAR, REGISTRAR_ADDRESS, HERE = "sip.gialai.gov.vn", "203.0.113.5", "203.0.
 """Of documentation (RFC 5737), on a bridge of the container's own without a port."""
 OWN_TONE, PEER_TONE = 440, 1000
 """In hertz: what the room's microphone and the province's side hear all the time."""
-RATE = 48000
 KAMAILIO_MODULES = ("tls", "tm", "sl", "rr", "pv", "siputils", "usrloc", "registrar", "auth", "nathelper", "textops")
 CONTROL = {"tinh": 14001, "khong-ma-hoa": 14002, "co-hinh": 14003}
 """Telephones of the province, by account: where each takes commands."""
@@ -97,21 +95,6 @@ certificate = /root/registrar.pem
 [client:default]
 verify_certificate = no
 require_certificate = no
-"""
-MEDIA = f"""\
-context.objects = [
-    {{ factory = adapter
-        args = {{ factory.name = support.null-audio-sink node.name = test.hall media.class = Audio/Sink
-                 audio.rate = {RATE} object.linger = true }} }}
-    {{ factory = adapter
-        args = {{ factory.name = support.null-audio-sink node.name = test.speaker media.class = Audio/Sink
-                 audio.rate = {RATE} object.linger = true }} }}
-]
-context.modules = [
-    {{ name = libpipewire-module-loopback
-        args = {{ capture.props = {{ node.name = test.ear stream.capture.sink = true target.object = test.hall }}
-                 playback.props = {{ node.name = test.microphone media.class = Audio/Source }} }} }}
-]
 """
 TELEPHONE = f"""\
 sip_cafile /root/anchor.pem
@@ -263,15 +246,13 @@ def room(made: Room) -> Room:
 
 def generate_devices(room: Room) -> None:
     """A microphone in a hall, and a loudspeaker that nobody hears."""
-    room.sh(
-        "mkdir -p /etc/pipewire/pipewire.conf.d; cat >/etc/pipewire/pipewire.conf.d/zz-generated-media.conf", MEDIA
-    )
+    folder = "/etc/pipewire/pipewire.conf.d"
+    room.sh(f"mkdir -p {folder}; cat >{folder}/zz-generated-media.conf", GENERATED_DEVICES)
 
 
 def play_in_the_hall(room: Room) -> None:
     """A tone, for as long as the test takes."""
-    second = [round(9000 * math.sin(2 * math.pi * OWN_TONE * at / RATE)) for at in range(RATE)]
-    room.sh("cat >/var/tmp/tone.raw", struct.pack(f"<{RATE}h", *second))
+    room.sh("cat >/var/tmp/tone.raw", second_of(OWN_TONE))
     play = f"pacat --playback --device=test.hall --rate={RATE} --channels=1 --format=s16le"
     runtime = f"XDG_RUNTIME_DIR=/run/user/$(id -u {lobby.USER})"
     room.sh(
@@ -345,33 +326,6 @@ def hang_up(room: Room) -> None:
 def speaks(room: Room) -> str:
     """With whom the room speaks, `ESTABLISHED tinh@…`; empty where it does not."""
     return "\n".join(room.phone("status").splitlines()[1:])
-
-
-def share_of(tone: int, samples: tuple[int, ...], rate: int) -> float:
-    """How much of what is heard is that tone, from 0 to 1: the middle one of all fiftieths of a second.
-
-    A busy machine leaves out a few; what comes after is the same tone, a little earlier.
-    """
-    long = rate // 50
-    found = [_share(tone, samples[at : at + long], rate) for at in range(0, len(samples) - long + 1, long)]
-    return statistics.median(found) if found else 0.0
-
-
-def _share(tone: int, samples: tuple[int, ...], rate: int) -> float:
-    """Goertzel."""
-    turn = 2 * math.cos(2 * math.pi * tone / rate)
-    before = last = 0.0
-    for sample in samples:
-        before, last = last, sample + turn * last - before
-    power = last * last + before * before - turn * last * before
-    energy = sum(sample * sample for sample in samples)
-    return 2 * power / (len(samples) * energy) if energy else 0.0
-
-
-def last_second(raw: bytes, rate: int, channels: int = 1) -> tuple[int, ...]:
-    """Of one channel of 16 bits."""
-    whole = raw[: len(raw) // (2 * channels) * 2 * channels]
-    return struct.unpack(f"<{len(whole) // 2}h", whole)[::channels][-rate:]
 
 
 def heard_by_peer(room: Room, account: str) -> float:

@@ -19,6 +19,7 @@ import roles.mail_client.doctor as mail_client
 import roles.network.doctor as network
 import roles.one_stop.doctor as portal
 import roles.signing.doctor_causes as signing_causes
+import roles.video_client.doctor as meeting
 from deploy.fleet.updates import State, Update
 from deploy.inventory.loading import load
 from deploy.inventory.mail_clients import Server, imap_of, submission_of
@@ -33,7 +34,7 @@ from deploy.runner.journal_writer import Counts, JournalWriter
 from deploy.site import CATALOG, ROLES
 
 SITE = resolve(load(Path(__file__).parents[2] / "inventories", CATALOG), "xa-mau").site
-DOCTORS = (base, network, mail_client, mail, portal, signing_causes)
+DOCTORS = (base, network, mail_client, mail, portal, signing_causes, meeting)
 NEAR = str(SITE.zone("office").gateway)
 OWN = str(SITE.machine("vp01").address)
 LINES = {"wan0": True, "lan0": True}
@@ -57,6 +58,7 @@ MAIL_DESK = mail_client.Seen(
     missing=(),
 )
 SERVER = mail.Seen(down=(), waiting=(), free=9000, full=False)
+ROOM = meeting.Seen(policy=True, service=meeting.Reached("hop.gialai.gov.vn", 443), camera=True, sound=True)
 COUNTER = portal.Seen(policies={}, silent=(), hosts={}, origins=[portal.Reached("Một cửa", "motcua.vn", 443)])
 
 
@@ -148,6 +150,56 @@ def test_the_portals_at_a_desk(seen: Any, ill: tuple[str, ...], expected: list[s
     if isinstance(seen, str):
         seen = replace(COUNTER, origins=[replace(COUNTER.origins[0], outcome=seen, reason="expired")])  # type: ignore[arg-type]
     assert causes(portal.judged(patient("mc01", ill), seen)) == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "ill", "expected"),
+    [
+        (ROOM, (), []),
+        (replace(ROOM, policy=False), (), ["meeting.policy_missing"]),
+        (replace(ROOM, camera=False, sound=False), (), []),
+        (replace(ROOM, telephone="does not run"), (), ["meeting.sip_down"]),
+        (replace(ROOM, telephone="refused"), (), ["meeting.sip_refused"]),
+        (replace(ROOM, telephone="no answer"), (), ["meeting.sip_silent"]),
+        (replace(ROOM, telephone="no answer"), ("network.line_down",), []),
+        ("no name", (), ["meeting.no_name"]),
+        ("blocked", (), ["meeting.blocked"]),
+        ("closed", (), ["meeting.closed"]),
+        ("not believed", (), ["meeting.certificate"]),
+        ("closed", ("network.line_down",), []),
+        ("closed", ("portal.closed",), []),
+        ("blocked", ("portal.closed",), ["meeting.blocked"]),
+        ("blocked", ("portal.blocked",), []),
+    ],
+    ids=str,
+)
+def test_meetings_in_a_room(seen: Any, ill: tuple[str, ...], expected: list[str]) -> None:
+    if isinstance(seen, str):
+        seen = replace(ROOM, service=meeting.Reached("hop.gialai.gov.vn", 443, seen, "expired"))  # type: ignore[arg-type]
+    assert causes(meeting.judged(patient("hop1", ill), seen)) == expected
+
+
+def test_a_machine_without_devices_is_told_to_who_asks_about_meetings() -> None:
+    asking = replace(patient("vp01"), asked=frozenset({"meeting"}))
+    seen = replace(ROOM, camera=False, sound=False)
+    assert causes(meeting.judged(asking, seen)) == ["meeting.no_camera", "meeting.no_sound"]
+
+
+@pytest.mark.parametrize(
+    ("registrar", "reason"),
+    [
+        (None, "it does not say why"),
+        (meeting.Reached("sip.gialai.gov.vn", 5061), "it does not say why"),
+        (meeting.Reached("sip.gialai.gov.vn", 5061, "closed"), "closed"),
+        (meeting.Reached("sip.gialai.gov.vn", 5061, "not believed", "expired"), "expired"),
+    ],
+)
+def test_why_a_registrar_is_silent_is_told_as_far_as_it_is_seen(
+    registrar: meeting.Reached | None, reason: str
+) -> None:
+    seen = replace(ROOM, telephone="no answer", registrar=registrar)
+    (found,) = meeting.judged(patient("hop1"), seen)
+    assert found.values == {"registrar": "sip.gialai.gov.vn", "reason": reason}
 
 
 def test_a_signing_program_that_rests_is_told_to_who_asks_about_the_portal() -> None:

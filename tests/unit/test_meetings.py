@@ -56,6 +56,7 @@ def test_where_the_province_has_no_service_that_is_said_and_nothing_is_shown(tmp
     (tmp_path / "province.yaml").write_text(head, encoding="utf-8")
     (tmp_path / "xa-mau").mkdir()
     written = (INVENTORIES / "xa-mau" / "commune.yaml").read_text(encoding="utf-8")
+    written = written.replace(", sip: phong-hop-xa-mau", "")
     (tmp_path / "xa-mau" / "commune.yaml").write_text(written, encoding="utf-8")
     without = resolve(load(tmp_path, CATALOG), "xa-mau").site
     assert without.meetings == ()
@@ -63,7 +64,7 @@ def test_where_the_province_has_no_service_that_is_said_and_nothing_is_shown(tmp
 
 
 def test_a_lobby_is_a_room_s_and_only_where_it_is_wanted(site: Site) -> None:
-    room, desk = site.machine("hop1"), site.machine("vp01")
+    room, desk = site.machine("hop1").model_copy(update={"sip": None}), site.machine("vp01")
     assert lobby.wanted(site, room, Options())
     assert not lobby.wanted(site, desk, Options())
     assert not lobby.wanted(site, room, Options(lobby=False))

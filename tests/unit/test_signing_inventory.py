@@ -37,7 +37,7 @@ class Folder:
         self._anchors: list[str] = []
         self._modules: list[str] = []
         (path / "xa-mau").mkdir()
-        text = (MODEL / "xa-mau/commune.yaml").read_text(encoding="utf-8")
+        text = (MODEL / "xa-mau/commune.yaml").read_text(encoding="utf-8").replace(", sip: phong-hop-xa-mau", "")
         (path / "xa-mau/commune.yaml").write_text(text, encoding="utf-8")
 
     def anchor(self, file: str, body: bytes, sha256: str, more: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,13 +38,14 @@ SIP = """\
 
 
 def written(folder: Path, sip: str = SIP) -> Resolved:
-    """The model commune with an account for its room."""
+    """The model commune, whose room has an account, of a province with these room systems."""
     province = (INVENTORIES / "province.yaml").read_text(encoding="utf-8")
-    (folder / "province.yaml").write_text(province.replace("  meeting:\n", f"{sip}  meeting:\n"), encoding="utf-8")
-    commune = (INVENTORIES / "xa-mau/commune.yaml").read_text(encoding="utf-8")
+    text, count = re.subn(r"  sip:\n(    .*\n)+", sip, province)
+    assert count == 1
+    (folder / "province.yaml").write_text(text, encoding="utf-8")
     (folder / "xa-mau").mkdir()
-    text = commune.replace("{kind: room,", f"{{kind: room, sip: {ACCOUNT},")
-    (folder / "xa-mau/commune.yaml").write_text(text, encoding="utf-8")
+    commune = (INVENTORIES / "xa-mau/commune.yaml").read_text(encoding="utf-8")
+    (folder / "xa-mau/commune.yaml").write_text(commune, encoding="utf-8")
     return resolve(load(folder, CATALOG), "xa-mau")
 
 

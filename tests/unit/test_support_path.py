@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -47,6 +48,18 @@ def inventories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copy
 
 
+@pytest.fixture
+def without(tmp_path: Path) -> Path:
+    """The model commune, of a province that has none."""
+    copy = tmp_path / "inventories"
+    shutil.copytree(INVENTORIES, copy)
+    province = copy / "province.yaml"
+    text, count = re.subn(r"  support_path:\n(    .*\n)+", "", province.read_text())
+    assert count == 1
+    province.write_text(text)
+    return copy
+
+
 def said(*words: str) -> str:
     done = CliRunner().invoke(lienxa, words)
     assert done.exit_code == 0, done.output
@@ -60,8 +73,8 @@ def test_the_gateway_has_it_and_nobody_else(inventories: Path) -> None:
     assert [str(network) for network in site.upstream.support_path.prefixes] == ["10.52.252.0/24"]
 
 
-def test_without_it_nobody_has_it() -> None:
-    site = resolve(load(INVENTORIES, CATALOG), "xa-mau").site
+def test_without_it_nobody_has_it(without: Path) -> None:
+    site = resolve(load(without, CATALOG), "xa-mau").site
     assert not [machine.name for machine in site.machines if "support_path" in machine.roles]
 
 
@@ -75,8 +88,8 @@ def test_the_province_is_told_the_public_half_of_the_commune_s_key(inventories: 
     assert json.loads(lines[0])["public_key"] == public_key(private)
 
 
-def test_without_it_there_is_nothing_to_tell() -> None:
-    done = CliRunner().invoke(lienxa, ["support-path", "xa-mau", "--inventories", str(INVENTORIES)])
+def test_without_it_there_is_nothing_to_tell(without: Path) -> None:
+    done = CliRunner().invoke(lienxa, ["support-path", "xa-mau", "--inventories", str(without)])
     assert isinstance(done.exception, UserError)
     assert "province.yaml:23: there is no support path" in str(done.exception)
 

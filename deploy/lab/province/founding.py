@@ -50,6 +50,8 @@ def found() -> None:
         "meeting": made(settings.meeting, server(settings.meeting)),
         "turn": made(settings.turn, server(settings.turn)),
     }
+    if settings.registrar:
+        holders["sip"] = made(settings.registrar, server(settings.registrar))
     # Each also for the portal's name: it is served with them when it is to go wrong in that one way.
     holders |= {
         "expired": made(bad["expired"], server(bad["expired"], settings.portal), -400, -2),

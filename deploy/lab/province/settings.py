@@ -30,6 +30,8 @@ class Settings:
     """What its dossiers' codes begin with, for example `GL`."""
     addresses: dict[str, str]
     """Of each service that can be made to fall away: portal, crl, ocsp, tsa."""
+    registrar: str = ""
+    """Host name of the registrar of rooms (SIP); empty where there is none."""
 
     @property
     def portal(self) -> str:
