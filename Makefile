@@ -21,8 +21,7 @@ lint:
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/python -m deploy.docs_maker --check
 
-# A gateway on Debian's own kernel, on an emulated processor: VLANs, CAKE, two lines, WireGuard. Not part of `test`: it
-# wants a processor to itself for a quarter of an hour.
+# A gateway on Debian's own kernel, on an emulated processor: VLANs, CAKE, two lines, WireGuard. Part of `test`.
 kernel: setup
 	.venv/bin/pytest tests/kernel
 

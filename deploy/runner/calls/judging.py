@@ -15,7 +15,7 @@ BEGIN_SECONDS = 5.0
 ROUND_TRIP_GOOD_MS, ROUND_TRIP_MOST_MS = 300.0, 800.0
 """Twice the one-way times of ITU-T G.114: up to 150 ms most people notice nothing, 400 ms is the limit."""
 LOST_MOST_PERCENT = 1.0
-"""ITU-T G.1010, table I.2: a videophone bears 1 % of packets lost (table I.1: a voice alone 3 %)."""
+"""ITU-T G.1010, appendix I: a videophone bears 1 % of packets lost (a voice alone 3 %)."""
 JITTER_MOST_MS = 50.0
 """ITU-T Y.1541, classes 0 and 1: what buffers of calls make good."""
 FRAMES_FEWEST = 10.0
