@@ -138,10 +138,9 @@ class CallPath(Frozen):
     """Between the machine and the service or its relay: `udp`, `tcp` or `tls`."""
 
 
-class CallEnded(_Event):
-    """What a call of `call-test` was like; the checks before it say how that is judged."""
+class Call(Frozen):
+    """What a call of `call-test` was like."""
 
-    event: Literal["call"] = "call"
     page: str
     generated: bool
     """Picture and sound were the browser's own, for the machine has no camera or no microphone."""
@@ -159,6 +158,12 @@ class CallEnded(_Event):
     path: CallPath
     up: CallWay
     down: CallWay
+
+
+class CallEnded(Call, _Event):
+    """A call has ended; the checks before it say how it is judged."""
+
+    event: Literal["call"] = "call"
     verdict: Verdict
 
 

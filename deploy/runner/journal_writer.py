@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deploy.journal import (
+    Call,
     CallEnded,
-    CallPath,
-    CallWay,
     CheckEnded,
     Event,
     Finding,
@@ -192,41 +191,9 @@ class JournalWriter:
             )
         )
 
-    def call(
-        self,
-        page: str,
-        *,
-        generated: bool,
-        loaded: bool,
-        seconds: float,
-        begun: tuple[float, float],
-        trips: tuple[float, float],
-        path: CallPath,
-        ways: tuple[CallWay, CallWay],
-        verdict: Verdict,
-    ) -> None:
-        """What a call was like.
-
-        `begun`: seconds from joining and from the page's opening until media flowed; `trips`: the usual round trip
-        and the slowest twentieth's, ms; `ways`: up and down.
-        """
-        self._append(
-            CallEnded(
-                **self._stamp(),
-                page=page,
-                generated=generated,
-                loaded=loaded,
-                seconds=seconds,
-                begun_seconds=begun[0],
-                page_seconds=begun[1],
-                round_trip_ms=trips[0],
-                round_trip_slow_ms=trips[1],
-                path=path,
-                up=ways[0],
-                down=ways[1],
-                verdict=verdict,
-            )
-        )
+    def call(self, call: Call, verdict: Verdict) -> None:
+        """What a call was like."""
+        self._append(CallEnded(**self._stamp(), **dict(call), verdict=verdict))
 
     def guard(
         self,

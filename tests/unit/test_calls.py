@@ -16,7 +16,7 @@ from rich.console import Console
 from deploy.fleet.updates import State, Update
 from deploy.inventory.loading import load
 from deploy.inventory.resolve import resolve
-from deploy.journal import CallEnded, CallPath, CallWay, CheckEnded, Event, parse_event
+from deploy.journal import Call, CallEnded, CallPath, CallWay, CheckEnded, Event, parse_event
 from deploy.order import CallTest, Order, Request
 from deploy.report.calls import print_calls
 from deploy.report.picture import Picture
@@ -208,7 +208,20 @@ def _judged(
     down: dict[str, Any] | None = None,
 ) -> list[Judged]:
     ways = (GOOD.model_copy(update=up or {}), GOOD.model_copy(update=down or {}))
-    return list(judge(begun, trips, path, ways, 100.0))
+    made = Call(
+        page="https://hop.gialai.gov.vn/thu",
+        generated=True,
+        loaded=False,
+        seconds=100.0,
+        begun_seconds=begun[0],
+        page_seconds=begun[1],
+        round_trip_ms=trips[0],
+        round_trip_slow_ms=trips[1],
+        path=path,
+        up=ways[0],
+        down=ways[1],
+    )
+    return list(judge(made))
 
 
 def _run(folder: Path, monkeypatch: pytest.MonkeyPatch, told: list[dict[str, Any]] | BrowserError) -> list[Event]:

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Protocol
 
-from deploy.journal import CallPath, CallWay, Verdict
+from deploy.journal import Call, Verdict
 from deploy.order import CallTest, Request
 from deploy.runner.calls.browser import PROGRAM, BrowserError, Page, browser, has_devices
 from deploy.runner.calls.figures import Sample, path, round_trips, way
@@ -33,19 +33,7 @@ _SPARE_SECONDS = 120.0
 class Journal(Checks, Protocol):
     """What a call test needs of the journal's writer."""
 
-    def call(
-        self,
-        page: str,
-        *,
-        generated: bool,
-        loaded: bool,
-        seconds: float,
-        begun: tuple[float, float],
-        trips: tuple[float, float],
-        path: CallPath,
-        ways: tuple[CallWay, CallWay],
-        verdict: Verdict,
-    ) -> None:
+    def call(self, call: Call, verdict: Verdict) -> None:
         """What a call was like."""
 
 
@@ -72,27 +60,32 @@ def run_call_test(request: Request, journal: Journal, folder: Path, stopped: Cal
     if last["flowing"] is None:
         _tell(request, ledger, _silent(meeting.echo, last), time.monotonic() - begun)
         return ledger.counts
-    seconds = last["at"] - samples[0]["at"]
-    ways, trips = (way(samples, "up"), way(samples, "down")), round_trips(samples)
-    flowing = (round(last["flowing"] - last["joining"], 2), round(last["flowing"], 2))
-    judged = list(judge(flowing, trips, path(samples), ways, seconds))
+    made = _measured(samples, page=meeting.echo, generated=generated, loaded=call.transfers is not None)
+    judged = list(judge(made))
     for one in judged:
         _tell(request, ledger, one, 0.0)
-    journal.call(
-        meeting.echo,
-        generated=generated,
-        loaded=call.transfers is not None,
-        seconds=round(seconds, 1),
-        begun=flowing,
-        trips=trips,
-        path=path(samples),
-        ways=ways,
-        verdict=verdict(one.grade for one in judged),
-    )
+    journal.call(made, verdict(one.grade for one in judged))
     return ledger.counts
 
 
 _FLOWS = "Sound and picture of {machine} go to the service and come back."
+
+
+def _measured(samples: list[Sample], *, page: str, generated: bool, loaded: bool) -> Call:
+    last, trips = samples[-1], round_trips(samples)
+    return Call(
+        page=page,
+        generated=generated,
+        loaded=loaded,
+        seconds=round(last["at"] - samples[0]["at"], 1),
+        begun_seconds=round(last["flowing"] - last["joining"], 2),
+        page_seconds=round(last["flowing"], 2),
+        round_trip_ms=trips[0],
+        round_trip_slow_ms=trips[1],
+        path=path(samples),
+        up=way(samples, "up"),
+        down=way(samples, "down"),
+    )
 
 
 def _called(url: str, call: CallTest, folder: Path, stopped: Callable[[], bool], *, generated: bool) -> list[Sample]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from deploy.journal import CallPath, CallWay, Verdict
+from deploy.journal import Call, CallPath, CallWay, Verdict
 
 Grade = Literal["good", "bearable", "bad"]
 
@@ -45,33 +45,30 @@ class Judged:
     next_step: str
 
 
-def judge(
-    begun: tuple[float, float],
-    trips: tuple[float, float],
-    path: CallPath,
-    ways: tuple[CallWay, CallWay],
-    seconds: float,
-) -> Iterator[Judged]:
-    """Every figure. `begun`: seconds from joining and from opening until media flowed;
-    `trips`: as `round_trips`; `ways`: up and down."""
-    late: Grade = "good" if begun[0] <= BEGIN_SECONDS else "bad"
-    yield Judged(
-        "call.begins",
-        "Sound and picture of {machine} flow both ways at once.",
-        late,
-        f"{begun[0]:.1f} s after joining, at most {BEGIN_SECONDS:.0f} (ours); {begun[1]:.1f} s after the page opened",
-        _BUSY,
-    )
-    yield _way_it_goes(path)
-    yield _round_trip(*trips)
-    for name, words, one in (("up", "from {machine}", ways[0]), ("down", "to {machine}", ways[1])):
-        yield from _one_way(name, words, one, seconds)
+def judge(call: Call) -> Iterator[Judged]:
+    """Every figure of it."""
+    yield _beginning(call)
+    yield _way_it_goes(call.path)
+    yield _round_trip(call.round_trip_ms, call.round_trip_slow_ms)
+    for name, words, one in (("up", "from {machine}", call.up), ("down", "to {machine}", call.down)):
+        yield from _one_way(name, words, one, call.seconds)
 
 
 def verdict(grades: Iterable[Grade]) -> Verdict:
     """The worst of them."""
     all_ = set(grades)
     return "bad" if "bad" in all_ else "bearable" if "bearable" in all_ else "good"
+
+
+def _beginning(call: Call) -> Judged:
+    begun, opened = call.begun_seconds, call.page_seconds
+    return Judged(
+        "call.begins",
+        "Sound and picture of {machine} flow both ways at once.",
+        "good" if begun <= BEGIN_SECONDS else "bad",
+        f"{begun:.1f} s after joining, at most {BEGIN_SECONDS:.0f} (ours); {opened:.1f} s after the page opened",
+        _BUSY,
+    )
 
 
 def _way_it_goes(path: CallPath) -> Judged:
