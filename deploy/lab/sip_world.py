@@ -54,8 +54,8 @@ def sip_files(site: Site) -> tuple[File, ...]:
         File(f"{FOLDER}/kamailio.cfg", filled_in("kamailio.cfg"), 0o600),
         File(f"{FOLDER}/tls.cfg", filled_in("tls.cfg")),
         File(f"{FOLDER}/rtpengine.conf", filled_in("rtpengine.conf")),
-        File(f"{FOLDER}/echo.config", filled_in("echo.config")),
-        File(f"{FOLDER}/echo.accounts", _echo(service, passwords[ECHO]), 0o600),
+        File(f"{FOLDER}/echo/config", filled_in("echo-config")),
+        File(f"{FOLDER}/echo/accounts", _echo(service, passwords[ECHO]), 0o600),
         *(
             File(f"/etc/systemd/system/lienxa-sip-{name}.service", filled_in(f"{name}.service"))
             for name in ("echo", "media", "registrar")

@@ -269,11 +269,13 @@ def _edited(meeting: Meeting, old: str, new: str) -> Iterator[None]:
 
 
 def _small(province: Province) -> None:
-    """The model commune with nothing but a gateway, a room and a desk."""
+    """The model commune with nothing but a gateway, a room and a desk, and a second line."""
     content = yaml.safe_load(province.file.read_text())
     content["machines"] = {name: content["machines"][name] for name in (GATEWAY, DESK, ROOM)}
     content["people"] = []
     content["uplinks"][0] |= LINE
+    content["uplinks"].append({"name": "backup", "interface": "wan1", "address": "dhcp", **LINE})
+    content["machines"][GATEWAY]["ports"]["wan1"] = "uplink"
     del content["services"]
     province.file.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
     (province.folder / SLUG / "addresses.yaml").unlink(missing_ok=True)
