@@ -28,7 +28,8 @@ def machine_files(site: Site, machine: SiteMachine) -> tuple[File, ...]:
     """The files of a machine of the commune: it leases its address wherever it is plugged in."""
     client = machine.name != site.gateway.name
     interfaces = "eth0" if client else " ".join(uplink.interface for uplink in site.uplinks)
-    network = f"[Match]\nName={interfaces}\n\n[Network]\nDHCP=yes\n\n[DHCPv4]\nUseDomains=yes\n"
+    # Known to carriers by its MAC, as the installer's dhclient makes it.
+    network = f"[Match]\nName={interfaces}\n\n[Network]\nDHCP=yes\n\n[DHCPv4]\nClientIdentifier=mac\nUseDomains=yes\n"
     resolver = () if client else (File("/etc/resolv.conf", f"nameserver {tinh_address(0)}\n"),)
     return (
         File("/etc/systemd/network/90-installer.network", network),

@@ -54,6 +54,18 @@ def test_line_works(host: Host, way: failover.Way) -> None:
     assert way.name not in watched.silent, f"{watched.in_use} is used instead"
 
 
+@pytest.mark.next_step(
+    "On {machine}: `networkctl status {way.device}`. Where it says `configuring` the carrier gives no new address: "
+    "restart its box."
+)
+@each(lambda site, machine, options: failover.ways(site))
+def test_line_has_a_way_of_its_own(host: Host, way: failover.Way) -> None:
+    """{machine} knows where the line {way.name} leads to, also while another one is used."""
+    # There is no table before something stands in it.
+    shown = host.run("ip -json -4 route show default table %s", str(way.table)).stdout
+    assert [route["dev"] for route in json.loads(shown or "[]")] == [way.device]
+
+
 def test_way_out(host: Host, site: Site) -> None:
     """{machine} sends what is not the commune's to an uplink."""
     route = json.loads(host.check_output("ip -json -4 route get 192.0.2.1"))[0]

@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -42,8 +43,11 @@ PATIENCE = 60.0
 """Seconds."""
 MOST_LATER = 150.0
 """ms by which a call's round trip may grow on a full line."""
-QUIET, FULL = "0.2", "0.3"
+QUIET, FULL, LONG = "0.2", "0.3", "0.8"
 """Minutes."""
+RETURN_SECONDS = 5
+MOST_FROZEN = 15.0
+"""Seconds of a call while its line dies: the gateway takes less than ten, and the service has to notice."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,55 @@ def test_a_call_holds_on_a_full_line_and_without_us_it_does_not(meeting: Meeting
     assert later > MOST_LATER or _lost(without) > MOST_LOST, (quiet, without)
 
 
+def test_a_call_goes_on_by_the_other_line(meeting: Meeting, quiet: Marked) -> None:
+    """The line goes dumb in the middle of it; the service looks for another way (ICE restart)."""
+    before = meeting.packets(TINH, "test_marks", "with")
+    with ThreadPoolExecutor(1) as pool:
+        calling = pool.submit(meeting.call, minutes=LONG)
+        until(
+            lambda: calling.done() or meeting.packets(TINH, "test_marks", "with") > before + 200, lambda: "no media"
+        )
+        with _dumb(meeting, "up0"):
+            until(lambda: _in_use(meeting) == "backup", lambda: _in_use(meeting))
+            call = calling.result()
+    until(lambda: _in_use(meeting) == "fibre", lambda: _in_use(meeting))
+    assert call["down"]["frozen_seconds"] < MOST_FROZEN, call
+    assert call["down"]["frames_per_second"] > quiet.call["down"]["frames_per_second"] / 2, call
+
+
+def _in_use(meeting: Meeting) -> str:
+    found = json.loads(meeting.province.on(GATEWAY, "cat", "/run/lienxa/lines.json"))["in_use"]
+    assert isinstance(found, str)
+    return found
+
+
+@contextmanager
+def _dumb(meeting: Meeting, line: str) -> Iterator[None]:
+    """Beyond the carrier nobody answers on this line, and nothing comes by it."""
+    chains = [
+        f"chain {hook} {{ type filter hook {hook} priority -300; {way} {line} drop; }}"
+        for hook, way in (("prerouting", "iifname"), ("output", "oifname"), ("forward", "oifname"))
+    ]
+    meeting.province.on(TINH, "nft", f"table inet test_dumb {{ {' '.join(chains)} }}")
+    try:
+        yield
+    finally:
+        meeting.province.on(TINH, "nft", "delete", "table", "inet", "test_dumb")
+
+
+def test_a_line_without_a_way_of_its_own_is_named(meeting: Meeting) -> None:
+    """As where the carrier gives no address: what the other line needs stands nowhere until it is wanted."""
+    assert meeting.province.lienxa("verify", "--role", "network").summary["failed"] == 0
+    meeting.province.on(GATEWAY, "ip", "route", "flush", "table", "1001")
+    try:
+        said = meeting.province.lienxa("verify", "--machine", GATEWAY, "--role", "network", code=1)
+    finally:
+        meeting.province.on(GATEWAY, "networkctl", "reconfigure", "wan1")
+    assert [line["sentence"] for line in said.of("check", status="failed")] == [
+        "gw1 knows where the line backup leads to, also while another one is used."
+    ]
+
+
 def test_no_media_at_all_is_said(meeting: Meeting) -> None:
     meeting.province.on(TINH, "systemctl", "stop", "lienxa-janus")
     try:
@@ -273,6 +326,7 @@ def _small(province: Province) -> None:
     content = yaml.safe_load(province.file.read_text())
     content["machines"] = {name: content["machines"][name] for name in (GATEWAY, DESK, ROOM)}
     content["people"] = []
+    content["options"] = {"network": {"line_return_seconds": RETURN_SECONDS}}
     content["uplinks"][0] |= LINE
     content["uplinks"].append({"name": "backup", "interface": "wan1", "address": "dhcp", **LINE})
     content["machines"][GATEWAY]["ports"]["wan1"] = "uplink"
