@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from deploy.cli.options import (
     lab_option,
     machine_option,
 )
-from deploy.cli.runs import follow, jobs, need_lab
+from deploy.cli.runs import conclude, follow, jobs, need_lab
 from deploy.cli.troubles import troubles
 from deploy.errors import UserError
 from deploy.inventory.role import Kind
@@ -25,9 +24,7 @@ from deploy.inventory.site import Site
 from deploy.order import CallTest
 from deploy.report.calls import print_calls
 from deploy.report.console import make_console
-from deploy.report.json_lines import JsonLines
 from deploy.report.picture import Picture
-from deploy.report.summary import exit_code, summary
 from deploy.target import open_target, requests
 
 ROLE = "video_client"
@@ -79,12 +76,7 @@ def call_test(
         picture = Picture(sent)
         begun = time.monotonic()
         follow(target, jobs(sent, None), picture, as_json=as_json)
-    line = summary("call-test", commune, picture, time.monotonic() - begun)
-    if as_json:
-        JsonLines(sys.stdout).line(line)
-    else:
-        print_calls(make_console(), picture)
-    click.get_current_context().exit(exit_code(picture))
+    conclude("call-test", commune, picture, begun, lambda _: print_calls(make_console(), picture), as_json=as_json)
 
 
 def _callers(site: Site, commune: str, asked: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
@@ -17,13 +16,11 @@ from deploy.cli.options import (
     lab_option,
     machine_option,
 )
-from deploy.cli.runs import follow, jobs, need_lab
+from deploy.cli.runs import conclude, follow, jobs, need_lab
 from deploy.cli.troubles import troubles
 from deploy.report.console import make_console
-from deploy.report.findings import print_findings
-from deploy.report.json_lines import JsonLines
+from deploy.report.findings import Language, print_findings
 from deploy.report.picture import Picture
-from deploy.report.summary import exit_code, summary
 from deploy.target import open_target, requests
 
 TOPICS = ("network", "mail", "signing", "portal", "meeting")
@@ -65,9 +62,7 @@ def doctor(
         picture = Picture(sent)
         begun = time.monotonic()
         follow(target, jobs(sent, None), picture, as_json=as_json)
-    line = summary("doctor", commune, picture, time.monotonic() - begun)
-    if as_json:
-        JsonLines(sys.stdout).line(line)
-    else:
-        print_findings(make_console(), picture, "vi" if language == "vi" else "en")
-    click.get_current_context().exit(exit_code(picture))
+    spoken: Language = "vi" if language == "vi" else "en"
+    conclude(
+        "doctor", commune, picture, begun, lambda _: print_findings(make_console(), picture, spoken), as_json=as_json
+    )

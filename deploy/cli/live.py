@@ -21,7 +21,7 @@ from deploy.cli.options import (
     lab_option,
     machine_option,
 )
-from deploy.cli.runs import follow
+from deploy.cli.runs import conclude, follow
 from deploy.cli.troubles import troubles
 from deploy.fleet.conversation import Message, RefusedError, journal
 from deploy.fleet.conversation import stop as ask_to_stop
@@ -34,7 +34,6 @@ from deploy.report.exit_codes import DONE, FAILED, UNREACHABLE
 from deploy.report.json_lines import JsonLines
 from deploy.report.outcome import print_outcome
 from deploy.report.picture import Picture
-from deploy.report.summary import exit_code, summary
 from deploy.target import Target, followers, open_target
 
 _Answer = TypeVar("_Answer")
@@ -63,12 +62,14 @@ def attach(
         asked = [Job(name, request, port, attach=True) for name, request in followers(target, wanted).items()]
         begun = time.monotonic()
         follow(target, asked, picture, deadline, as_json=as_json)
-    line = summary("attach", commune, picture, time.monotonic() - begun)
-    if as_json:
-        JsonLines(sys.stdout).line(line)
-    else:
-        print_outcome(make_console(), picture, line)
-    click.get_current_context().exit(exit_code(picture))
+    conclude(
+        "attach",
+        commune,
+        picture,
+        begun,
+        lambda line: print_outcome(make_console(), picture, line),
+        as_json=as_json,
+    )
 
 
 @click.command()

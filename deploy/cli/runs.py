@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ from deploy.report.json_lines import JsonLines
 from deploy.report.junit import junit_xml
 from deploy.report.outcome import print_outcome, print_plan
 from deploy.report.picture import Picture
-from deploy.report.summary import exit_code, summary
+from deploy.report.summary import Verb, exit_code, summary
 from deploy.target import Action, Target, not_probed, open_target, requests, vantage_points
 
 _STILL_ON = """
@@ -210,6 +210,24 @@ def follow(
         return
     with progress(make_console(), picture) as shown:
         run_fleet(asked, target.access, _both(picture, shown), kits=kits, patience=patience)
+
+
+def conclude(
+    verb: Verb,
+    commune: str,
+    picture: Picture,
+    begun: float,
+    show: Callable[[dict[str, Any]], object],
+    *,
+    as_json: bool,
+) -> None:
+    """Say what came of it and exit with its code. `begun`: by the monotonic clock; `show` says it to people."""
+    line = summary(verb, commune, picture, time.monotonic() - begun)
+    if as_json:
+        JsonLines(sys.stdout).line(line)
+    else:
+        show(line)
+    click.get_current_context().exit(exit_code(picture))
 
 
 def _nothing_left(commune: str, *, as_json: bool) -> None:
