@@ -201,7 +201,7 @@ def _in_use(meeting: Meeting) -> str:
 def _dumb(meeting: Meeting, line: str) -> Iterator[None]:
     """Beyond the carrier nobody answers on this line, and nothing comes by it."""
     chains = [
-        f"chain {hook} {{ type filter hook {hook} priority -300; {way} {line} drop; }}"
+        f"chain {hook} {{ type filter hook {hook} priority -300; {way} {line} drop; }};"
         for hook, way in (("prerouting", "iifname"), ("output", "oifname"), ("forward", "oifname"))
     ]
     meeting.province.on(TINH, "nft", f"table inet test_dumb {{ {' '.join(chains)} }}")
