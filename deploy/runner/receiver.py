@@ -116,9 +116,13 @@ class Machine:
         return self.journals / f"{_plain(run)}.jsonl"
 
     def running(self) -> str | None:
-        """The run that the runner's unit is at work on, or None."""
-        shown = _run("systemctl", "show", "--property=ActiveState,Description", UNIT).stdout
-        unit = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+        """The run that the runner's unit is at work on, or None. Raises RefusedError where systemd is silent."""
+        shown = _run("systemctl", "show", "--property=ActiveState,Description", UNIT)
+        if shown.returncode:
+            raise RefusedError(
+                f"systemd does not answer ({shown.stderr.strip()}); does it go down, or has it no memory?"
+            )
+        unit = dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
         at_work = unit.get("ActiveState") in ("active", "activating", "reloading", "deactivating")
         return unit["Description"].removeprefix(_DESCRIPTION) if at_work else None
 
@@ -338,10 +342,14 @@ def follow(machine: Machine, line: Line, message: Message) -> Message:
         _replace(machine.guard_seconds, json.dumps(message["guard_seconds"]).encode())
     tail = Tail(machine.journal(run), seq)
     look_at_unit = time.monotonic() + _FIRST_UNIT_LOOK_SECONDS
+    seen_gone = False
     while True:
         gone = False
         if time.monotonic() >= look_at_unit:
-            gone = machine.running() != run  # asked before the last read: what it wrote before it went is read below
+            # Asked before the last read: what it wrote before it went is read below. And twice, for who loses power
+            # may lose the runner a moment before the line.
+            gone, seen_gone = seen_gone, _is_gone(machine, run)
+            gone = gone and seen_gone
             look_at_unit = time.monotonic() + _UNIT_LOOK_SECONDS
         for event in tail.read():
             line.send({"event": event})
@@ -351,6 +359,19 @@ def follow(machine: Machine, line: Line, message: Message) -> Message:
             return {"gone": why_gone(machine, run)}
         if line.waiting(_LOOK_SECONDS):
             return {"followed": run}
+
+
+def _is_gone(machine: Machine, run: str) -> bool:
+    """Whether the run's unit has ended; not while the machine goes down, of which the next one who comes hears."""
+    try:
+        return machine.running() != run and not goes_down()
+    except RefusedError:
+        return False
+
+
+def goes_down() -> bool:
+    """Whether the machine is being switched off or started again."""
+    return _run("systemctl", "is-system-running").stdout.strip() == "stopping"
 
 
 def stop(machine: Machine, _line: Line, _message: Message) -> Message:

@@ -103,6 +103,19 @@ def test_a_machine_that_restarts_in_mid_install_ends_where_it_should(commune: Co
     assert (again.summary["changed"], again.summary["failed"]) == (0, 0)
 
 
+def test_a_machine_that_is_switched_off_in_mid_run_goes_on_when_it_is_back(commune: Commune, lines: Proxy) -> None:
+    """By its button: the operation that is on ends, and nobody is told that somebody has stopped the run."""
+    name = namespace(commune.slug, "srv1")
+    with laptop(commune, lines, "apply", "-m", "srv1", "-r", "base", "-r", "firewall") as seen:
+        seen.wait_for(lambda: seen.of("srv1", event="operation"), seconds=240)
+        commune.sh("srv1", "systemctl poweroff --no-block")
+        subprocess.run(["podman", "wait", name], check=True, capture_output=True, timeout=120)
+        subprocess.run(["podman", *runtime().arguments, "start", name], check=True, capture_output=True)
+        assert seen.end() == 0, str(seen)
+    assert any("it was started again" in line.get("message", "") for line in seen.of("srv1")), str(seen)
+    assert (seen.summary["failed"], seen.summary["unreachable"]) == (0, 0)
+
+
 def test_a_laptop_that_comes_late_hears_that_a_run_was_cut_off(commune: Commune, lines: Proxy) -> None:
     commune.sh("vp01", "journal=$(ls -t /var/lib/lienxa/journal/* | head -1); sed -i '$d' $journal")
     again = run(commune, lines, "apply", "-m", "vp01")

@@ -10,8 +10,12 @@ import json
 import lzma
 import os
 import platform
+import subprocess
 import sys
 import tarfile
+import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,35 @@ def machine(tmp_path: Path) -> Machine:
     made.prepare()
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/os-release").write_text('VERSION_ID="13"\n')
+    return made
+
+
+@dataclass
+class Systemd:
+    """What systemctl says."""
+
+    shown: list[str]
+    """Of the runner's unit, one answer after the other; the last one again and again. Empty: no answer at all."""
+    state: str = "running"
+
+    def __call__(self, *command: str) -> subprocess.CompletedProcess[str]:
+        if command[:2] == ("systemctl", "show"):
+            said = self.shown.pop(0) if len(self.shown) > 1 else self.shown[0]
+            return subprocess.CompletedProcess(command, 0 if said else 1, said, "" if said else "no bus")
+        said = f"{self.state}\n" if command == ("systemctl", "is-system-running") else ""
+        return subprocess.CompletedProcess(command, 0, said, "")
+
+
+AT_WORK = f"ActiveState=active\nDescription={receiver._DESCRIPTION}r1\n"
+AT_REST = "ActiveState=inactive\nDescription=\n"
+
+
+@pytest.fixture(autouse=True)
+def systemd(monkeypatch: pytest.MonkeyPatch) -> Systemd:
+    made = Systemd([AT_REST])
+    monkeypatch.setattr(receiver, "_run", made)
+    monkeypatch.setattr(receiver, "_UNIT_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(receiver, "_FIRST_UNIT_LOOK_SECONDS", 0.0)
     return made
 
 
@@ -160,6 +193,57 @@ def test_following_a_finished_run_sends_it_all(machine: Machine) -> None:
     answers = _talk(machine, ({"do": "follow", "run": "r1", "seq": 0}, b""))
     assert [json.loads(answer["event"])["seq"] for answer in answers[:-1]] == [0, 1]
     assert answers[-1] == {"followed": "r1"}
+
+
+class OpenLine(Line):
+    """A laptop that listens and asks for nothing."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+    def send(self, message: dict[str, Any]) -> None:
+        self.sent.append(message)
+
+    def waiting(self, seconds: float) -> bool:
+        time.sleep(0.01)
+        return False
+
+
+def _followed(machine: Machine) -> dict[str, Any]:
+    machine.latest.write_text('{"run": "r1"}')
+    machine.journal("r1").write_text('{"seq":0,"event":"run_started"}\n')
+    return receiver.follow(machine, OpenLine(), {"run": "r1", "seq": 0})
+
+
+def test_a_run_whose_unit_has_ended_without_a_last_word_is_gone(machine: Machine) -> None:
+    gone = _followed(machine)["gone"]
+    assert (gone["begun"], gone["rebooted"]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("shown", "state"),
+    [([AT_WORK, "", "", AT_WORK], "running"), ([AT_REST], "stopping"), ([AT_WORK, AT_REST, AT_WORK], "running")],
+    ids=["systemd is silent", "it goes down", "seen once"],
+)
+def test_a_machine_that_goes_down_has_not_lost_its_run(
+    machine: Machine, systemd: Systemd, shown: list[str], state: str
+) -> None:
+    systemd.shown, systemd.state = shown, state
+    ended = threading.Timer(0.6, _end, [machine.journal("r1")])
+    ended.start()
+    assert _followed(machine) == {"followed": "r1"}
+    ended.join()
+
+
+def _end(journal: Path) -> None:
+    with journal.open("a") as file:
+        file.write('{"seq":1,"event":"run_ended"}\n')
+
+
+def test_where_systemd_is_silent_nothing_is_begun(machine: Machine, systemd: Systemd) -> None:
+    systemd.shown = [""]
+    (answer,) = _talk(machine, ({"do": "status"}, b""))
+    assert "systemd does not answer (no bus)" in answer["error"]
 
 
 def test_a_run_that_is_known_is_not_started_again(machine: Machine) -> None:

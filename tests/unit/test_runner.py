@@ -309,6 +309,17 @@ def test_a_stop_ends_the_run_after_the_operation_that_is_on(box: Box) -> None:
     assert read_state(box.paths.state).order is None
 
 
+def test_a_machine_that_is_switched_off_leaves_a_run_without_its_last_word(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is how a laptop knows a run that has to go on."""
+    monkeypatch.setattr("deploy.runner.run.goes_down", lambda: True)
+    box.role("a", configure=lambda ctx: (box.put(ctx), _asks_to_stop(box.stop, name="Stop"), absent(str(box.file))))
+    assert box.run() == FAILED
+    assert [op.status for op in box.operations] == ["changed", "changed"]
+    assert not any(isinstance(event, RunEnded) for event in box.events)
+
+
 def test_a_role_that_left_is_retired_first_and_forgotten(box: Box) -> None:
     box.role("a", configure=box.put)
     box.role("b", retire=lambda ctx: absent(str(box.file), name="Away"))
