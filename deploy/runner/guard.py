@@ -573,6 +573,11 @@ def confirm(folder: Path) -> dict[str, Any]:
     return {"confirmed": True, "phase": "confirmed"}
 
 
+def goes_down() -> bool:
+    """Whether the machine is being switched off or started again."""
+    return _run("systemctl", "is-system-running").stdout.strip() == "stopping"
+
+
 def forget(folder: Path) -> None:
     """Remove a guard and all that it kept."""
     (folder / "before.json").unlink(missing_ok=True)
@@ -684,6 +689,8 @@ def _watch_one(folder: Path, look_at_files: dict[Path, float]) -> bool:
         if reason == "":
             forget(folder)
             return True
+        if goes_down():
+            return True  # what stops now stops in any case; it is put back after the restart
         status = {key: value for key, value in status.items() if key != "deadline"}
         write_status(folder, status | {"phase": "rolling_back", "reason": reason})
     before = json.loads((folder / "before.json").read_bytes())

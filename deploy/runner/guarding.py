@@ -78,6 +78,8 @@ class Guard:
         armed, self._armed = self._armed, None
         if armed is None:
             return
+        if guard.goes_down():
+            return  # what the shutdown stops is no change of ours; after the restart the watch puts back what is
         name = armed.folder.name
         what = guard.differences(armed.before, guard.look(armed.before["user"]))
         if not what and guard.release(armed.folder):

@@ -364,12 +364,12 @@ def follow(machine: Machine, line: Line, message: Message) -> Message:
 def _is_gone(machine: Machine, run: str) -> bool:
     """Whether the run's unit has ended; not while the machine goes down, of which the next one who comes hears."""
     try:
-        return machine.running() != run and not goes_down()
+        return machine.running() != run and not _goes_down()
     except RefusedError:
         return False
 
 
-def goes_down() -> bool:
+def _goes_down() -> bool:
     """Whether the machine is being switched off or started again."""
     return _run("systemctl", "is-system-running").stdout.strip() == "stopping"
 

@@ -24,11 +24,11 @@ from deploy.order import Request
 from deploy.runner.context import debian_release
 from deploy.runner.diagnosis import run_diagnosis
 from deploy.runner.engine import Engine, Performed
+from deploy.runner.guard import goes_down
 from deploy.runner.guarding import Guard, Guards, RolledBackError
 from deploy.runner.journal_writer import Counts, JournalError, JournalWriter, utc_now
 from deploy.runner.lock import HeldError, Holder, lock
 from deploy.runner.masking import Masking
-from deploy.runner.receiver import goes_down
 from deploy.runner.relay import AWAY, relayed
 from deploy.runner.shell import ENVIRONMENT, Shell
 from deploy.runner.stages import PrepareError, RoleSource, Stage, apply_roles, is_known, retire_roles
@@ -199,7 +199,7 @@ class _Run:
         if self._journal.is_empty:
             self._journal.run_started(self._request)
         bad = error is not None or self._counts.failed > 0
-        if self._stop.asked and not bad and goes_down():
+        if self._stop.asked and goes_down():
             return FAILED  # without a last line: who comes after the restart hears that it was cut off, and goes on
         status: Literal["done", "failed", "stopped"] = "failed" if bad else "stopped" if self._stop.asked else "done"
         self._journal.run_ended(status, self._counts, seconds=time.monotonic() - self._begun, error=error)
