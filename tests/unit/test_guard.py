@@ -37,6 +37,7 @@ class Machine:
         self.boot = "first"
         self.alive = True
         self.new_connection = True
+        self.goes_down = False
         self.left: list[str] = []
         self.restored: list[guard.State] = []
 
@@ -66,7 +67,19 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
     monkeypatch.setattr(guard, "_boot", lambda: made.boot)
     monkeypatch.setattr(guard, "_began", lambda pid: 1.0 if made.alive else None)
     monkeypatch.setattr(guard, "_is_new_connection", lambda since: made.new_connection)
+    monkeypatch.setattr(guard, "goes_down", lambda: made.goes_down)
     return made
+
+
+def test_while_the_machine_goes_down_nothing_is_put_back_but_after_it(machine: Machine) -> None:
+    folder = machine.arm("waiting", since=900.0, deadline=940.0)
+    machine.goes_down = True
+    machine.watch()
+    assert machine.restored == []
+    machine.goes_down, machine.boot = False, "second"
+    machine.watch()
+    assert machine.restored == [NOTHING]
+    assert "started again" in guard.read_status(folder)["reason"]
 
 
 def test_it_needs_no_kit() -> None:
