@@ -96,7 +96,9 @@ def until(seen: Callable[[], bool], what: Callable[[], object], seconds: float =
 def screen(request: pytest.FixtureRequest) -> Iterator[Screen]:
     province = make_authority(("gialai.gov.vn", "example.vn"))
     model = resolve(load(ROOT / "inventories", CATALOG), "xa-mau").site
-    site = model.model_copy(update={"authorities": (authority_of(anchor_of(province)),)})
+    # Of rooms that are called by SIP test_sip_container tells.
+    upstream = model.upstream.model_copy(update={"sip": None})
+    site = model.model_copy(update={"authorities": (authority_of(anchor_of(province)),), "upstream": upstream})
     with booted(image_of_desks(request.param), f"video-{request.param}", ADDRESSES) as name:
         made = Screen(name=name, site=site)
         made.take(Kits(), request.param)
