@@ -116,8 +116,9 @@ def paper() -> bytes:
 def world() -> Iterator[World]:
     model = resolve(load(INVENTORIES, CATALOG), "xa-mau").site
     commune = model.commune.model_copy(update={"slug": SLUG})
-    # The province's own mailboxes: this tinh is no mail server.
-    site = rehearse(model.model_copy(update={"commune": commune, "mail": None}))
+    # The province's own mailboxes: this tinh is no mail server. And no end of a tunnel, which needs a device.
+    upstream = model.upstream.model_copy(update={"support_path": None})
+    site = rehearse(model.model_copy(update={"commune": commune, "mail": None, "upstream": upstream}))
     name = f"lxth-portal-world-{os.getpid()}"
     podman = ["podman", *runtime().arguments]
     rights = ["--network", "none", "--systemd", "always", "--cap-drop", "all", *runtime().create]

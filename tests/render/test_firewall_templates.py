@@ -63,5 +63,5 @@ def test_calls_leave_a_desk_with_their_mark(accepted: Accepted) -> None:
     which = resolve(load(INVENTORIES, CATALOG), "xa-mau").site
     desk = which.machine("vp01")
     text = rendered(context(which, "vp01", "firewall"), tasks.RULES, openings=openings(which, desk), open_to_all=())
-    assert "udp dport { 3478, 10000-20000 } ip dscp != ef ip dscp set af41" in text
+    assert "udp dport { 3478, 10000-20000, 30000-31999 } ip dscp != ef ip dscp set af41" in text
     accepted(text, "nftables.conf", f"{tasks.CHECK} && nft -f {{}} && nft -f {{}}")
