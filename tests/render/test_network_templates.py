@@ -263,11 +263,12 @@ def test_dialling_again_shapes_that_line_again(accepted: Accepted) -> None:
 
 def test_calls_are_marked_on_the_lines_alone_and_guests_never_first() -> None:
     chain = rendered(network_context(MODEL), tasks.RULES).partition("chain marks")[2].partition("chain input")[0]
-    assert "udp dport { 3478, 10000-20000, 30000-31999 } counter ip dscp set af41" in chain
+    calls = "udp dport { 3478, 10000-20000, 30000-31999 }"
+    assert f"{calls} counter ip dscp set af41" in chain
     lines = [line.strip() for line in chain.splitlines()]
     assert lines.index("oifname != @outside return") < lines.index('iifname { "lan0.50" } return')
     assert lines.index('iifname { "lan0.50" } return') < lines.index(
-        'udp dport { 3478, 10000-20000, 30000-31999 } ip dscp { ef, af41 } counter return comment "marked by its machine"'
+        f'{calls} ip dscp {{ ef, af41 }} counter return comment "marked by its machine"'
     )
 
 
