@@ -43,11 +43,9 @@ PATIENCE = 60.0
 """Seconds."""
 MOST_LATER = 150.0
 """ms by which a call's round trip may grow on a full line."""
-QUIET, FULL, LONG = "0.2", "0.3", "0.8"
+QUIET, FULL = "0.2", "0.3"
 """Minutes."""
 RETURN_SECONDS = 5
-MOST_FROZEN = 15.0
-"""Seconds of a call while its line dies: the gateway takes less than ten, and the service has to notice."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +112,7 @@ def quiet(meeting: Meeting) -> Marked:
         table inet test_marks {{ chain arriving {{ type filter hook prerouting priority 0;
             {counted} af41 counter comment "with"
             {counted} != af41 counter comment "without"
+            {counted.replace("up0", "up1")} af41 counter comment "by the other line"
         }}; }}""")  # fmt: skip
     before = meeting.packets(GATEWAY, "lienxa", marked)
     call = meeting.call()
@@ -175,20 +174,23 @@ def test_a_call_holds_on_a_full_line_and_without_us_it_does_not(meeting: Meeting
     assert later > MOST_LATER or _lost(without) > MOST_LOST, (quiet, without)
 
 
-def test_a_call_goes_on_by_the_other_line(meeting: Meeting, quiet: Marked) -> None:
-    """The line goes dumb in the middle of it; the service looks for another way (ICE restart)."""
-    before = meeting.packets(TINH, "test_marks", "with")
+def test_a_call_is_moved_to_the_other_line(meeting: Meeting, quiet: Marked) -> None:
+    """The line goes dumb in the middle of it: what the room says arrives by the other one, still marked.
+
+    Where answers go the service says: docs/meetings.md.
+    """
+    first, second = (meeting.packets(TINH, "test_marks", line) for line in ("with", "by the other line"))
     with ThreadPoolExecutor(1) as pool:
-        calling = pool.submit(meeting.call, minutes=LONG)
-        until(
-            lambda: calling.done() or meeting.packets(TINH, "test_marks", "with") > before + 200, lambda: "no media"
-        )
+        calling = pool.submit(meeting.call, minutes=FULL)
+        until(lambda: meeting.packets(TINH, "test_marks", "with") > first + 200, lambda: "no media flows")
         with _dumb(meeting, "up0"):
-            until(lambda: _in_use(meeting) == "backup", lambda: _in_use(meeting))
-            call = calling.result()
+            until(
+                lambda: meeting.packets(TINH, "test_marks", "by the other line") > second + 100,
+                lambda: (_in_use(meeting), meeting.province.on(GATEWAY, "conntrack", "-L", "-p", "udp")),
+            )
+            assert _in_use(meeting) == "backup"
+        calling.result()
     until(lambda: _in_use(meeting) == "fibre", lambda: _in_use(meeting))
-    assert call["down"]["frozen_seconds"] < MOST_FROZEN, call
-    assert call["down"]["frames_per_second"] > quiet.call["down"]["frames_per_second"] / 2, call
 
 
 def _in_use(meeting: Meeting) -> str:
