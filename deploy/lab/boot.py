@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files as resources
 
@@ -65,6 +65,13 @@ def common_files(site: Site, machine: str, *, client: bool = False) -> tuple[Fil
         File("/var/lib/lienxa-lab/first-boot.d/account", first_boot, 0o755),
         File("/var/lib/lienxa-lab/arguments", f"{user} {'yes' if client and machine != TINH else 'no'}\n"),
     )
+
+
+def with_values(text: str, values: Mapping[str, str]) -> str:
+    """The text with a value for each mark: `@DOMAIN@`."""
+    for mark, value in values.items():
+        text = text.replace(mark, value)
+    return text
 
 
 def as_tar(given: Iterable[File]) -> bytes:

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 
 from deploy.inventory.mail_dns import Record
 from deploy.inventory.site import PortRange, Site
-from deploy.lab.boot import File
+from deploy.lab.boot import File, with_values
 from deploy.lab.image import JANUS
 from deploy.lab.province.settings import Settings
 from deploy.lab.rehearsal import INTERNET, TRANSFERS
@@ -54,10 +54,7 @@ def meeting_files(site: Site, settings: Settings) -> tuple[File, ...]:
     }
 
     def filled_in(name: str) -> str:
-        text = (ours / name).read_text()
-        for mark, value in values.items():
-            text = text.replace(mark, value)
-        return text
+        return with_values((ours / name).read_text(), values)
 
     return (
         File("/usr/lib/lienxa-lab/meeting/index.html", filled_in("index.html")),

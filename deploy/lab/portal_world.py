@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from deploy.inventory.certificates import anchor_of
 from deploy.inventory.mail_dns import Record
 from deploy.inventory.site import Site
-from deploy.lab.boot import File
+from deploy.lab.boot import File, with_values
 from deploy.lab.keys import province_authorities
 from deploy.lab.meeting_world import MEDIA, MEETING, meeting_addresses, meeting_files, meeting_records
 from deploy.lab.province.settings import FOREIGN, KEYS, Settings
@@ -106,6 +106,4 @@ def _filled_in(text: str, site: Site) -> str:
         "@MEETING@": str(MEETING),
         "@MEDIA@": str(MEDIA),
     }
-    for mark, value in values.items():
-        text = text.replace(mark, value)
-    return text
+    return with_values(text, values)

@@ -11,7 +11,7 @@ from deploy.inventory.mail_dns import Record
 from deploy.inventory.role import Secret
 from deploy.inventory.secrets import stand_in_secrets
 from deploy.inventory.site import PortRange, Site, SiteSipService
-from deploy.lab.boot import File
+from deploy.lab.boot import File, with_values
 from deploy.lab.laptop import state_dir
 
 SIP = IPv4Address("198.51.100.20")
@@ -45,10 +45,7 @@ def sip_files(site: Site) -> tuple[File, ...]:
     values = _values(service, media) | {"@ACCOUNTS@": "".join(_known(*one) for one in passwords.items())}
 
     def filled_in(name: str) -> str:
-        text = (ours / name).read_text()
-        for mark, value in values.items():
-            text = text.replace(mark, value)
-        return text
+        return with_values((ours / name).read_text(), values)
 
     return (
         File(f"{FOLDER}/kamailio.cfg", filled_in("kamailio.cfg"), 0o600),

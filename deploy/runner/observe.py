@@ -12,6 +12,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any, Literal
 
 Type = Literal["A", "NS", "SOA", "PTR", "MX", "TXT", "SRV"]
@@ -119,6 +120,14 @@ def interfaces() -> list[dict[str, Any]]:
     told = subprocess.run(["ip", "-j", "address"], capture_output=True, text=True, check=True, timeout=20)
     found: list[dict[str, Any]] = json.loads(told.stdout)
     return found
+
+
+def read_json(file: str) -> object:
+    """What stands in a file of JSON; None where it is not there, or is none."""
+    try:
+        return json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def unit_runs(unit: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 from deploy.inventory.urls import HTTPS
 from deploy.journal import Words
 from deploy.runner.diagnosis import Cause, Found, Patient
-from deploy.runner.observe import Outcome, knock
+from deploy.runner.observe import Outcome, knock, read_json
 from roles.one_stop import chromium, firefox
 from roles.one_stop.options import Options
 from roles.one_stop.tasks import CHROMIUM, FIREFOX
@@ -185,7 +184,7 @@ def look(patient: Patient[Options]) -> Seen:
     }
     portals = site.upstream.portals
     return Seen(
-        policies={name: file for (name, file), told in wanted.items() if _read(file) != told},
+        policies={name: file for (name, file), told in wanted.items() if read_json(file) != told},
         silent=tuple((one.title, port) for one in portals for port in one.helper_ports if not _listens(port)),
         hosts=written_down(Path(HOSTS).read_text(encoding="utf-8")),
         origins=[_reach(one.title, origin) for one in portals for origin in one.origins] if patient.connected else (),
@@ -196,13 +195,6 @@ def written_down(hosts: str) -> dict[str, str]:
     """Addresses by name in a file of hosts(5)."""
     lines = (line.partition("#")[0].split() for line in hosts.splitlines())
     return {name: words[0] for words in lines if words for name in words[1:]}
-
-
-def _read(file: str) -> object:
-    try:
-        return json.loads(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _listens(port: int) -> bool:

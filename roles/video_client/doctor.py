@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from deploy.inventory.site import SiteMeetingService
 from deploy.inventory.urls import HTTPS
 from deploy.journal import Words
 from deploy.runner.diagnosis import Cause, Found, Patient
-from deploy.runner.observe import Outcome, knock
+from deploy.runner.observe import Outcome, knock, read_json
 from roles.video_client import lobby, sip
 from roles.video_client.chromium import policies
 from roles.video_client.options import Options
@@ -263,7 +262,7 @@ def look(patient: Patient[Options]) -> Seen:
     assert service is not None
     telephone = _telephone() if sip.service_of(site, machine) else "registered"
     return Seen(
-        policy=_read(POLICY) == policies(service, lobby=lobby.wanted(site, machine, patient.options)),
+        policy=read_json(POLICY) == policies(service, lobby=lobby.wanted(site, machine, patient.options)),
         service=_service(service) if patient.connected else None,
         camera=bool(list(Path("/dev").glob("video*"))),
         sound=_has_sound(),
@@ -314,10 +313,3 @@ def _has_sound() -> bool:
         return "no soundcards" not in Path(SOUND_CARDS).read_text(encoding="utf-8")
     except OSError:
         return False
-
-
-def _read(file: str) -> object:
-    try:
-        return json.loads(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None

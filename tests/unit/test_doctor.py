@@ -31,6 +31,7 @@ from deploy.report.picture import Picture
 from deploy.report.summary import exit_code, summary
 from deploy.runner.diagnosis import Cause, Found, Patient, run_diagnosis
 from deploy.runner.journal_writer import Counts, JournalWriter
+from deploy.runner.observe import read_json
 from deploy.site import CATALOG, ROLES
 
 SITE = resolve(load(Path(__file__).parents[2] / "inventories", CATALOG), "xa-mau").site
@@ -356,3 +357,13 @@ def test_the_summary_counts_findings_and_problems(tmp_path: Path) -> None:
     line = summary("doctor", "xa-mau", picture, 1.0)
     assert (line["findings"], line["failed"], line["unreachable"]) == (2, 1, 1)
     assert exit_code(picture) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [('{"a": 1}', {"a": 1}), ("{", None), (None, None)], ids=["whole", "broken", "missing"]
+)
+def test_a_policy_is_read_or_none(tmp_path: Path, written: str | None, read: object) -> None:
+    file = tmp_path / "policy.json"
+    if written is not None:
+        file.write_text(written, encoding="utf-8")
+    assert read_json(str(file)) == read
