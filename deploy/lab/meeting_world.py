@@ -59,7 +59,7 @@ def meeting_files(site: Site, settings: Settings) -> tuple[File, ...]:
     return (
         File("/usr/lib/lienxa-lab/meeting/index.html", filled_in("index.html")),
         File("/etc/lienxa-janus/janus.jcfg", filled_in("janus.jcfg")),
-        File("/etc/lienxa-janus/janus.transport.http.jcfg", filled_in("janus.transport.http.jcfg")),
+        File("/etc/lienxa-janus/janus.transport.websockets.jcfg", filled_in("janus.transport.websockets.jcfg")),
         File("/etc/lienxa-janus/janus.plugin.videoroom.jcfg", filled_in("janus.plugin.videoroom.jcfg")),
         File("/usr/lib/lienxa-lab/media-network", filled_in("media-network"), 0o755),
         File("/etc/systemd/system/lienxa-media.service", filled_in("media.service")),

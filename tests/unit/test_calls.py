@@ -79,6 +79,11 @@ def test_a_new_connection_begins_its_totals_anew() -> None:
     assert way(samples, "up").packets == 200
 
 
+def test_a_picture_that_a_new_connection_never_brings_back_stands_still_to_the_end() -> None:
+    cut = [sample(at, down_frames=at * 20 if at < 3 else 0) for at in range(10)]
+    assert way(cut, "down").frozen_seconds == 6
+
+
 def test_an_answer_is_counted_once() -> None:
     seen = [sample(at) | {"trips": [[7, 0.02]]} for at in range(9)]
     assert round_trips([*seen, sample(9) | {"trips": [[8, 0.04]]}]) == (30, 40)

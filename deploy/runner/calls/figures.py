@@ -25,7 +25,7 @@ def way(samples: Sequence[Sample], name: str) -> CallWay:
     lost = grown("lost")
     # What was lost on the way up had been sent; what was lost on the way down never came.
     all_packets = grown("packets") + (lost if name == "down" else 0)
-    stalls = _stalls(samples, name) if last[name]["frames"] else []
+    stalls = _stalls(samples, name) if any(sample[name]["frames"] for sample in samples) else []
     return CallWay(
         kilobits=round(grown("bytes") * 8 / 1000 / seconds, 1),
         packets=round(all_packets),
