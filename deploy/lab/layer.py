@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Sequence
 
@@ -42,10 +41,11 @@ def image_upon(
 
 
 def _make(base: str, image: str, packages: Sequence[str]) -> None:
-    container = f"lienxa-layer-{os.getpid()}"
+    # Several are made at a time, by threads too. What a crash has left of this one is replaced.
+    container = f"lienxa-layer-{image.rpartition('-')[2]}"
     rights = [word for right in CAPABILITIES for word in ("--cap-add", right)]
     proxy = f"http://127.0.0.1:{ensure_cache()}"
-    start = ["podman", *runtime().arguments, "run", "--name", container, "--label", f"{LABEL}=image"]
+    start = ["podman", *runtime().arguments, "run", "--replace", "--name", container, "--label", f"{LABEL}=image"]
     how = [*rights, *runtime().create, "--network", "host"]
     try:
         run([*start, *how, base, "sh", "-c", _INSTALL, "sh", proxy, *packages], root=True)
