@@ -33,6 +33,34 @@ def make_site(slug: str = "lx-thu", *, extra: tuple[SiteMachine, ...] = ()) -> S
     )
 
 
+def gateway_and_desk(interface: str = "lan0.20") -> Site:
+    """No more of a commune than that, in one zone: for tests of single runs."""
+    domain = "xa-mau.gialai.gov.vn"
+    gateway = IPv4Address("10.52.0.1")
+    zone = SiteZone(
+        name="office",
+        purpose=Purpose.INTERNAL,
+        vlan=20,
+        interface=interface,
+        trunk="lan0",
+        network=IPv4Network("10.52.0.0/25"),
+        gateway=gateway,
+        pool=None,
+    )
+    machines = tuple(
+        SiteMachine(name=name, kind=kind, zone="office", address=address, mac=None, fqdn=f"{name}.{domain}")
+        for name, kind, address in (("gw1", Kind.GATEWAY, gateway), ("vp01", Kind.OFFICE, gateway + 1))
+    )
+    return Site(
+        commune=CommuneId(name="Xã Mẫu", slug="xa-mau", code="00000", province="Gia Lai", province_slug="gia-lai"),
+        domain=domain,
+        prefix=IPv4Network("10.52.0.0/22"),
+        zones=(zone,),
+        uplinks=(SiteUplink(name="fibre", interface="wan0", method="dhcp"),),
+        machines=machines,
+    )
+
+
 def _zone(name: str, purpose: Purpose, vlan: int, third: int) -> SiteZone:
     network = IPv4Network(f"10.52.{4 + third}.0/24")
     return SiteZone(

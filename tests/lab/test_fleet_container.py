@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab_site import gateway_and_desk
 
 from deploy.fleet import adopt, trust
 from deploy.fleet.access import Access
@@ -25,8 +26,7 @@ from deploy.fleet.patience import Patience
 from deploy.fleet.ship import Job, ship
 from deploy.fleet.updates import State, Update
 from deploy.fleet.waves import run_fleet
-from deploy.inventory.role import Kind, Purpose
-from deploy.inventory.site import CommuneId, Site, SiteMachine, SiteUplink, SiteZone, Support
+from deploy.inventory.site import Support
 from deploy.lab.image import machine_image
 from deploy.order import Order, Request, RoleOrder, new_run
 
@@ -444,27 +444,4 @@ def _job(
     return Job(machine, Request(run=run, action="apply", order=order, by="an@laptop"), package_port=port)
 
 
-_SITE = Site(
-    commune=CommuneId(name="Xã Mẫu", slug="xa-mau", code="00000", province="Gia Lai", province_slug="gia-lai"),
-    domain="xa-mau.gialai.gov.vn",
-    prefix="10.52.0.0/22",  # type: ignore[arg-type]
-    zones=(
-        SiteZone(
-            name="office",
-            purpose=Purpose.INTERNAL,
-            vlan=20,
-            interface="lan0.20",
-            trunk="lan0",
-            network="10.52.0.0/25",  # type: ignore[arg-type]
-            gateway="10.52.0.1",  # type: ignore[arg-type]
-            pool=None,
-        ),
-    ),
-    uplinks=(SiteUplink(name="fibre", interface="wan0", method="dhcp"),),
-    machines=tuple(
-        SiteMachine(
-            name=name, kind=kind, zone="office", address=address, mac=None, fqdn=f"{name}.xa-mau.gialai.gov.vn"
-        )  # type: ignore[arg-type]
-        for name, kind, address in (("gw1", Kind.GATEWAY, "10.52.0.1"), ("vp01", Kind.OFFICE, "10.52.0.2"))
-    ),
-)
+_SITE = gateway_and_desk()

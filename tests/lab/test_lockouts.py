@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab_site import gateway_and_desk
 from lockouts import LOCKOUTS, RULES, SSHD, SUDOERS, TUNNEL, UPLINK, ZONE, Lockout, rules, uplink
 
 from deploy.fleet import trust
@@ -30,8 +31,7 @@ from deploy.fleet.kit import CONTENT, ROOT, Kits
 from deploy.fleet.links import Links
 from deploy.fleet.ship import Job, ship
 from deploy.fleet.updates import State, Update
-from deploy.inventory.role import Kind, Purpose
-from deploy.inventory.site import CommuneId, Site, SiteMachine, SiteUplink, SiteZone, Support
+from deploy.inventory.site import Support
 from deploy.inventory.wireguard import make_key, public_key
 from deploy.journal import GuardEvent, RunEnded
 from deploy.lab.containers import runtime
@@ -492,28 +492,4 @@ def _wait(condition: Callable[[], bool], seconds: float = 40) -> None:
         time.sleep(0.1)
 
 
-SITE = Site(
-    commune=CommuneId(name="Xã Mẫu", slug="xa-mau", code="00000", province="Gia Lai", province_slug="gia-lai"),
-    domain="xa-mau.gialai.gov.vn",
-    prefix="10.52.0.0/22",  # type: ignore[arg-type]
-    zones=(
-        SiteZone(
-            name="office",
-            purpose=Purpose.INTERNAL,
-            vlan=20,
-            interface="lan0",
-            trunk="lan0",
-            network="10.52.0.0/25",  # type: ignore[arg-type]
-            gateway="10.52.0.1",  # type: ignore[arg-type]
-            pool=None,
-        ),
-    ),
-    uplinks=(SiteUplink(name="fibre", interface="wan0", method="dhcp"),),
-    machines=tuple(
-        SiteMachine(
-            name=name, kind=kind, zone="office", address=address, mac=None, fqdn=f"{name}.xa-mau.gialai.gov.vn"
-        )  # type: ignore[arg-type]
-        for name, kind, address in (("gw1", Kind.GATEWAY, "10.52.0.1"), ("vp01", Kind.OFFICE, "10.52.0.2"))
-    ),
-    support=Support(user="hotro"),
-)
+SITE = gateway_and_desk(interface="lan0").model_copy(update={"support": Support(user="hotro")})

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tinh_alone import site_of, tinh_alone
 
 from deploy.inventory.certificates import anchor_of
 from deploy.inventory.loading import load
@@ -21,14 +22,11 @@ from deploy.inventory.resolve import resolve
 from deploy.inventory.role import Secret
 from deploy.inventory.secrets import stand_in_secrets
 from deploy.inventory.site import Site, Smarthost
-from deploy.lab import image
-from deploy.lab.boot import as_tar, common_files
-from deploy.lab.containers import CAPABILITIES, runtime
+from deploy.lab.containers import runtime
 from deploy.lab.keys import world_authority
 from deploy.lab.laptop import state_dir
 from deploy.lab.mail_world import WORLD
-from deploy.lab.rehearsal import TINH, gateway_address, rehearse, tinh_address
-from deploy.lab.tinh import tinh_files
+from deploy.lab.rehearsal import gateway_address, tinh_address
 from deploy.site import CATALOG
 
 pytestmark = pytest.mark.lab
@@ -156,22 +154,9 @@ def world() -> Iterator[World]:
     assert model.mail is not None
     relay = Smarthost(host="smtp.gialai.gov.vn", port=587, user="xa-mau")
     mail = model.mail.model_copy(update={"smarthost": relay})
-    commune = model.commune.model_copy(update={"slug": SLUG})
-    # A tunnel needs a device that this container is not given.
-    upstream = model.upstream.model_copy(update={"support_path": None})
-    site = rehearse(model.model_copy(update={"commune": commune, "mail": mail, "upstream": upstream}))
-    name = f"lx-mail-world-{os.getpid()}"
-    podman = ["podman", *runtime().arguments]
-    rights = ["--network", "none", "--systemd", "always", "--cap-drop", "all", *runtime().create]
-    rights += [word for one in CAPABILITIES for word in ("--cap-add", one)]
-    create = [*podman, "create", "--name", name, *rights, image.tinh_image(), "/usr/lib/lienxa-lab/start"]
-    subprocess.run(create, check=True, capture_output=True)
-    try:
-        boot = as_tar((*tinh_files(site), *common_files(site, TINH)))
-        subprocess.run(["podman", "cp", "-", f"{name}:/"], check=True, input=boot)
-        subprocess.run([*podman, "start", name], check=True, capture_output=True)
-        made = World(name, site)
-        made.sh("until systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; do sleep 0.2; done")
+    site = site_of(model.model_copy(update={"mail": mail}), SLUG)
+    made = World(f"lx-mail-world-{os.getpid()}", site)
+    with tinh_alone(site, made.name):
         made.sh(f"ip link set lo up; for a in {gateway_address(0)} {tinh_address(0)}; do ip addr add $a dev lo; done")
         made.sh("cat >/tmp/say.py", SAY)
         made.sh("cat >/tmp/authority.pem", anchor_of(world_authority(SLUG).read_text()))
@@ -179,8 +164,6 @@ def world() -> Iterator[World]:
         made.sh("cat >/tmp/sink.py", SINK)
         made.sh("systemd-run --quiet --unit sink python3 /tmp/sink.py")
         yield made
-    finally:
-        subprocess.run(["podman", "rm", "-f", "-t", "0", name], check=False, capture_output=True)
 
 
 def test_it_boots_whole(world: World) -> None:

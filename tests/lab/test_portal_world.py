@@ -18,18 +18,16 @@ from typing import Any
 import pytest
 import zxingcpp
 from PIL import Image
+from tinh_alone import site_of, tinh_alone
 
 from deploy.inventory.loading import load
 from deploy.inventory.resolve import resolve
 from deploy.inventory.site import Site
-from deploy.lab import image
-from deploy.lab.boot import as_tar, common_files
-from deploy.lab.containers import CAPABILITIES, runtime
+from deploy.lab.containers import runtime
 from deploy.lab.keys import province_anchors
 from deploy.lab.portal_world import COMMAND
 from deploy.lab.province.officials import KINDS
-from deploy.lab.rehearsal import TINH, rehearse, tinh_address
-from deploy.lab.tinh import tinh_files
+from deploy.lab.rehearsal import tinh_address
 from deploy.site import CATALOG
 
 pytestmark = pytest.mark.lab
@@ -115,30 +113,16 @@ def paper() -> bytes:
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     model = resolve(load(INVENTORIES, CATALOG), "xa-mau").site
-    commune = model.commune.model_copy(update={"slug": SLUG})
-    # The province's own mailboxes: this tinh is no mail server. And no end of a tunnel, which needs a device.
-    upstream = model.upstream.model_copy(update={"support_path": None})
-    site = rehearse(model.model_copy(update={"commune": commune, "mail": None, "upstream": upstream}))
-    name = f"lxth-portal-world-{os.getpid()}"
-    podman = ["podman", *runtime().arguments]
-    rights = ["--network", "none", "--systemd", "always", "--cap-drop", "all", *runtime().create]
-    rights += [word for one in CAPABILITIES for word in ("--cap-add", one)]
-    create = [*podman, "create", "--name", name, *rights, image.tinh_image(), "/usr/lib/lienxa-lab/start"]
-    subprocess.run(create, check=True, capture_output=True)
-    try:
-        boot = as_tar((*tinh_files(site), *common_files(site, TINH)))
-        subprocess.run(["podman", "cp", "-", f"{name}:/"], check=True, input=boot)
-        subprocess.run([*podman, "start", name], check=True, capture_output=True)
-        made = World(name, site)
-        made.sh("until systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; do sleep 0.2; done")
+    # The province's own mailboxes: this tinh is no mail server.
+    site = site_of(model.model_copy(update={"mail": None}), SLUG)
+    made = World(f"lxth-portal-world-{os.getpid()}", site)
+    with tinh_alone(site, made.name):
         made.sh(f"ip address add {tinh_address(0)} dev lo")
         anchors = province_anchors(SLUG, PROVINCE)
         made.run("cat >/root/anchors.pem", "".join(anchors[one] for one in ("root-g1", "root-g2")).encode())
         made.run("cat >/root/ca-g2.pem", anchors["ca-g2"].encode())
         made.run("cat >/root/root-g2.pem", anchors["root-g2"].encode())
         yield made
-    finally:
-        subprocess.run(["podman", "rm", "-f", "-t", "0", name], check=False, capture_output=True)
 
 
 def test_it_boots_whole(world: World) -> None:
